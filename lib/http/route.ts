@@ -1,0 +1,102 @@
+/**
+ * What a face of the server is made of: a table of routes. The router, the OpenAPI document and the Allow header are all
+ * read from these tables, so none of them can drift from what is served.
+ *
+ * A handler parses, asks the log, and answers with a plain value (replies.ts). Requests and replies are interfaces that the
+ * web's `Request` satisfies and that any transport can fill without copying a body: a web `Response` copies the bytes it is
+ * given, so it is made only where somebody wants one (`App.fetch`).
+ */
+import type { Refusal } from '../core/errors.ts'
+import type { Settings } from '../core/settings.ts'
+import type { Log } from '../log/log.ts'
+
+/** What a handler sees of a request. A web `Request` is one. */
+export interface HttpRequest {
+  readonly method: string
+  /** Absolute. */
+  readonly url: string
+  /** Names are case-insensitive; null where there is no such header. */
+  readonly headers: { get(name: string): string | null }
+}
+
+export interface Reply {
+  readonly status: number
+  /** Lower-case names. The app adds the headers that every answer has. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Parts are sent one after the other, as they are; they must not change any more. A stream has no length that is known before. */
+  readonly body: string | Uint8Array | readonly Uint8Array[] | ReadableStream<Uint8Array> | null
+}
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+export interface RouteContext {
+  readonly log: Log
+  readonly settings: Settings
+  readonly request: HttpRequest
+  /** The `{names}` of the path, percent-decoded; never empty. */
+  readonly params: Readonly<Record<string, string>>
+  readonly query: URLSearchParams
+  /** For absolute links: scheme, host and the prefix that the request came by, without a slash at the end. */
+  readonly baseUrl: string
+  readonly requestId: string
+  /** Aborted when nobody waits for the answer any more: the client went away, or the server is stopping. */
+  readonly signal: AbortSignal
+  readonly now: () => number
+  /**
+   * The whole body, decoded from gzip or deflate where Content-Encoding says so; empty where there is none. Once per request.
+   * The bytes are the caller's own. More than `settings.appendBytesMax` (before or after decoding) is REQUEST_TOO_LARGE,
+   * decided by Content-Length before anything is read where there is one.
+   */
+  readBody(): Promise<Body>
+  /** Takes over work that nobody waits for (acks=0): a failure is written to the server's log. */
+  unattended(work: Promise<unknown>): void
+}
+
+export type Body = { readonly ok: true; readonly bytes: Uint8Array } | Refusal
+
+export interface Route {
+  readonly method: Method
+  /** As OpenAPI writes it: `/topics/{topic}/partitions/{partition}`. A literal segment wins over a parameter. */
+  readonly path: string
+  /** Where the path is served; the document lists them as the servers of the path. @default [''] */
+  readonly prefixes?: readonly string[]
+  readonly operation: OpenApiOperation
+  handle(context: RouteContext): Promise<Reply>
+}
+
+export type JsonSchema = Readonly<Record<string, unknown>>
+
+/** An OpenAPI 3.1 operation. Path parameters that are not listed and the answer to errors are filled in (openapi.ts). */
+export interface OpenApiOperation {
+  readonly operationId: string
+  readonly summary: string
+  readonly description?: string
+  /** The face: `Kafka REST v2`, `Kafka REST v3`, `Raw batches`, `Server`. */
+  readonly tags: readonly string[]
+  readonly parameters?: readonly OpenApiParameter[]
+  readonly requestBody?: {
+    readonly description?: string
+    readonly required?: boolean
+    readonly content: Readonly<Record<string, OpenApiMedia>>
+  }
+  readonly responses: Readonly<Record<string, OpenApiResponse>>
+}
+
+export interface OpenApiParameter {
+  readonly name: string
+  readonly in: 'query' | 'header' | 'path'
+  readonly required?: boolean
+  readonly description?: string
+  readonly schema: JsonSchema
+}
+
+export interface OpenApiMedia {
+  readonly schema?: JsonSchema
+  readonly example?: unknown
+}
+
+export interface OpenApiResponse {
+  readonly description: string
+  readonly headers?: Readonly<Record<string, { readonly description?: string; readonly schema: JsonSchema }>>
+  readonly content?: Readonly<Record<string, OpenApiMedia>>
+}
