@@ -27,7 +27,7 @@ export function queryInteger(
 
 /** The `{partition}` of the path. What is no number is no partition's path: NOT_FOUND, as the REST Proxy has it. */
 export function pathPartition(context: RouteContext): Parsed<number> {
-  const text = context.params['partition'] ?? ''
+  const text = context.params.partition ?? ''
   const value = parseInteger(text, 0, Number.MAX_SAFE_INTEGER)
   if (value !== undefined) return { ok: true, value }
   return refusal('NOT_FOUND', `${JSON.stringify(text)} is not a partition number.`)

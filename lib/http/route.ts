@@ -6,6 +6,7 @@
  * web's `Request` satisfies and that any transport can fill without copying a body: a web `Response` copies the bytes it is
  * given, so it is made only where somebody wants one (`App.fetch`).
  */
+import type { Codecs } from '../core/codec.ts'
 import type { Refusal } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import type { Log } from '../log/log.ts'
@@ -32,6 +33,8 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 export interface RouteContext {
   readonly log: Log
   readonly settings: Settings
+  /** For reading the records of fetched batches (`decodeBatch`). */
+  readonly codecs: Codecs
   readonly request: HttpRequest
   /** The `{names}` of the path, percent-decoded; never empty. */
   readonly params: Readonly<Record<string, string>>
@@ -58,6 +61,11 @@ export interface Route {
   readonly method: Method
   /** As OpenAPI writes it: `/topics/{topic}/partitions/{partition}`. A literal segment wins over a parameter. */
   readonly path: string
+  /**
+   * Content types of the requests that come here. Several routes may share a method and a path and be told apart by them; the
+   * one without takes the others, and where there is none of those the answer is 415. @default all
+   */
+  readonly mediaTypes?: readonly string[]
   /** Where the path is served; the document lists them as the servers of the path. @default [''] */
   readonly prefixes?: readonly string[]
   readonly operation: OpenApiOperation
