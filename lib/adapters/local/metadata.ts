@@ -89,14 +89,16 @@ export class LocalMetadata implements Metadata {
     })
   }
 
-  updateHead(key: HeadKey, command: HeadCommand, also: readonly ItemWrite[] = []): Promise<HeadAnswer> {
+  async updateHead(key: HeadKey, command: HeadCommand, also: readonly ItemWrite[] = []): Promise<HeadAnswer> {
+    assertWrites(also, 1)
+    const writes = also.map(taken)
     return this.#enqueue((group) => {
-      assertWrites(also, 1)
       const head = this.#head(group, key)
       const decision = decideHead(head, command)
-      if (!decision.ok || !this.#areMet(group, also)) return { applied: false, head, items: this.#present(group, also) }
+      if (!decision.ok || !this.#areMet(group, writes))
+        return { applied: false, head, items: this.#present(group, writes) }
       group.heads.set(headName(key), decision.next)
-      apply(group, also)
+      apply(group, writes)
       return { applied: true, head: decision.next }
     })
   }
