@@ -278,7 +278,7 @@ function writeBytes(target: Uint8Array, at: number, bytes: Uint8Array | null): n
   const length = bytes.length
   const from = writeVarint(target, at, length)
   // Below some tens of bytes a loop is faster than the call.
-  if (length > 48) target.set(bytes, from)
+  if (length > 120) target.set(bytes, from)
   else for (let i = 0; i < length; i++) target[from + i] = bytes[i]!
   return from + length
 }

@@ -92,11 +92,22 @@ export class VarintReader {
   /** A signed 32-bit integer. */
   readVarint(): number {
     const at = this.at
-    if (at < this.end) {
-      const byte = this.bytes[at]!
-      if (byte < 0x80) {
+    const bytes = this.bytes
+    if (at + 2 < this.end) {
+      let bits = bytes[at]!
+      if (bits < 0x80) {
         this.at = at + 1
-        return (byte >>> 1) ^ -(byte & 1)
+        return (bits >>> 1) ^ -(bits & 1)
+      }
+      bits = (bits & 0x7f) | (bytes[at + 1]! << 7)
+      if (bits < 0x4000) {
+        this.at = at + 2
+        return (bits >>> 1) ^ -(bits & 1)
+      }
+      bits = (bits & 0x3fff) | (bytes[at + 2]! << 14)
+      if (bits < 0x200000) {
+        this.at = at + 3
+        return (bits >>> 1) ^ -(bits & 1)
       }
     }
     const bits = this.#readBits32()
@@ -106,11 +117,23 @@ export class VarintReader {
   /** A safe integer. */
   readVarlong(): number {
     const at = this.at
-    if (at < this.end) {
-      const byte = this.bytes[at]!
-      if (byte < 0x80) {
+    const bytes = this.bytes
+    // Up to three bytes, the delta of almost every record, without a loop.
+    if (at + 2 < this.end) {
+      let bits = bytes[at]!
+      if (bits < 0x80) {
         this.at = at + 1
-        return (byte >>> 1) ^ -(byte & 1)
+        return (bits >>> 1) ^ -(bits & 1)
+      }
+      bits = (bits & 0x7f) | (bytes[at + 1]! << 7)
+      if (bits < 0x4000) {
+        this.at = at + 2
+        return (bits >>> 1) ^ -(bits & 1)
+      }
+      bits = (bits & 0x3fff) | (bytes[at + 2]! << 14)
+      if (bits < 0x200000) {
+        this.at = at + 3
+        return (bits >>> 1) ^ -(bits & 1)
       }
     }
     return this.#readLongVarlong()

@@ -1,0 +1,307 @@
+/**
+ * The head: the one small item per partition that decides everything by compare-and-set, and the rules of each write to it.
+ *
+ *     hw        next offset = high watermark; what lies below is durable and readable (D1)
+ *     start     log start offset; what lies below may be gone
+ *     tail      chunk reference -> base offset, of the commits not yet rolled into rows; contiguous up to hw
+ *     rolls     generation of the tail: how many rolls were done
+ *     boundary  hw at the last roll; only entries below it may be rolled next
+ *     producers recent idempotent producers; the others have an item of their own (never both)
+ *     producerFloor  producer ids below it that are not known here may have been forgotten (P4)
+ *     leaseEpoch, lease   see lease.ts
+ *     minSegment     fence of the sweep: chunks of older segments can no longer be committed
+ *     isDeleted      the topic's deletion mark
+ *
+ * H1 exactly once: a reference committed at roll g stays in the tail while rolls is g or g + 1; a repeat arriving later saw
+ *    at most g and is refused by `rolls <= seen + 1`. Three parts, all needed: the reference, the bound, the generation.
+ * H2 the store assigns the base offset: the write that makes a record visible is the one that gives it its offset.
+ * H3 hw, start, rolls, leaseEpoch, producerFloor and minSegment never go back.
+ *
+ * `decideHead` is the rule. Adapters that cannot run it inside the store encode it as a condition; a property test holds the
+ * encodings together.
+ */
+import type { Lease, LeaseClaim } from './lease.ts'
+import type { Offset, ProducerKey, SegmentId, TopicId } from './names.ts'
+import { producerIdOfKey } from './names.ts'
+import type { ProducerClaim, ProducerState } from './producer.ts'
+import { isSameProducerState, producerAfter } from './producer.ts'
+import type { ChunkReference } from './reference.ts'
+import { segmentOfReference } from './reference.ts'
+
+export interface HeadKey {
+  readonly topicId: TopicId
+  readonly partition: number
+}
+
+export interface Head extends HeadKey {
+  readonly hw: Offset
+  readonly start: Offset
+  readonly tail: Readonly<Record<ChunkReference, Offset>>
+  readonly rolls: number
+  readonly boundary: Offset
+  readonly producers: Readonly<Record<ProducerKey, ProducerState>>
+  readonly producerFloor: number
+  readonly leaseEpoch: number
+  readonly lease?: Lease
+  readonly minSegment: SegmentId | ''
+  readonly isDeleted: boolean
+}
+
+export function newHead(key: HeadKey): Head {
+  return {
+    topicId: key.topicId,
+    partition: key.partition,
+    hw: 0,
+    start: 0,
+    tail: {},
+    rolls: 0,
+    boundary: 0,
+    producers: {},
+    producerFloor: 0,
+    leaseEpoch: 0,
+    minSegment: '',
+    isDeleted: false,
+  }
+}
+
+/** Entries a tail may have; above, an append is refused until somebody rolled. Keeps the head's size, and so the price of every commit, bounded (D8). */
+export const tailEntriesMax = 64
+/** New entries since the last roll that make a writer roll. A tail then swings between this and twice this. */
+export const tailEntriesToRoll = 8
+/** Chunks one append command may carry: bounds the store's expression. */
+export const chunksPerAppendMax = 8
+/** Producers whose state the head itself holds. About 512 bytes with five batches each. */
+export const headProducersMax = 4
+
+export interface AppendChunk {
+  readonly ref: ChunkReference
+  /** Records in the chunk: how far it moves hw. At least 1. */
+  readonly count: number
+  readonly producer?: AppendProducer
+}
+
+export interface AppendProducer {
+  readonly key: ProducerKey
+  readonly claim: ProducerClaim
+  /** `head`: the head holds the state, before (`seen`) or after this append. `item`: an item does, written in the same transaction; the head must not know the producer. */
+  readonly home: 'head' | 'item'
+  /** What the writer saw and judged. With home `head` undefined means not in the head: its item, or its absence, is checked in the same transaction and the state moves in. */
+  readonly seen: ProducerState | undefined
+  /** The state to move in, when it comes from an item. */
+  readonly carried?: ProducerState
+}
+
+export interface AppendCommand {
+  readonly kind: 'append'
+  /** At least one; each producer at most once. */
+  readonly chunks: readonly AppendChunk[]
+  /** `rolls` of a head that the writer read before this attempt. */
+  readonly seen: number
+  /** The user's "append only if the end offset is x"; also what a transaction with producer items needs, since they store base offsets. */
+  readonly expectedHw?: Offset
+  /** Set when written as the exclusive leader. */
+  readonly leaderEpoch?: number
+}
+
+/** Moves the oldest entries, which a row now holds, out of the tail. */
+export interface RollCommand {
+  readonly kind: 'roll'
+  readonly generation: number
+  readonly refs: readonly ChunkReference[]
+}
+
+/** Moves an idle producer's state out; its item is put in the same transaction. */
+export interface EvictCommand {
+  readonly kind: 'evict'
+  readonly producer: ProducerKey
+  readonly seen: ProducerState
+}
+
+/** Before producers are forgotten: unknown ids below the floor are refused from here on (P4). */
+export interface ForgetCommand {
+  readonly kind: 'forget'
+  readonly producerFloor: number
+}
+
+/** Raises the log start offset. */
+export interface TrimCommand {
+  readonly kind: 'trim'
+  readonly start: Offset
+  /** Set by maintenance, which must lead; a user's delete-records leaves it out. */
+  readonly leaderEpoch?: number
+}
+
+/** Raises the fence of the sweep. */
+export interface FenceCommand {
+  readonly kind: 'fence'
+  readonly minSegment: SegmentId
+}
+
+export interface MarkDeletedCommand {
+  readonly kind: 'mark-deleted'
+}
+
+export interface LeaseCommand {
+  readonly kind: 'lease'
+  readonly claim: LeaseClaim
+  /** `take` raises the epoch; `renew` and `release` need owner and epoch to be those of the claim. */
+  readonly act: 'take' | 'renew' | 'release'
+}
+
+export type HeadCommand =
+  | AppendCommand
+  | RollCommand
+  | EvictCommand
+  | ForgetCommand
+  | TrimCommand
+  | FenceCommand
+  | MarkDeletedCommand
+  | LeaseCommand
+
+/** Why an append was refused, in the order in which it is judged. */
+export type HeadRefusal =
+  | { readonly reason: 'no-head' }
+  /** The writer's own reference is there: an earlier attempt was the commit. */
+  | { readonly reason: 'already-committed'; readonly ref: ChunkReference; readonly base: Offset }
+  /** What the head remembers of a producer is not what the writer saw. */
+  | { readonly reason: 'producer-changed'; readonly key: ProducerKey }
+  | { readonly reason: 'deleted' }
+  | { readonly reason: 'fenced-segment'; readonly minSegment: SegmentId }
+  | { readonly reason: 'stale-leader'; readonly epoch: number }
+  | { readonly reason: 'stale-generation'; readonly rolls: number }
+  | { readonly reason: 'unexpected-offset'; readonly hw: Offset }
+  | { readonly reason: 'tail-full' }
+  /** For the other commands: what they wanted is done, or no longer applies. */
+  | { readonly reason: 'superseded' }
+
+export type HeadDecision =
+  | { readonly ok: true; readonly next: Head }
+  | { readonly ok: false; readonly refusal: HeadRefusal }
+
+const refuse = (refusal: HeadRefusal): HeadDecision => ({ ok: false, refusal })
+const accept = (next: Head): HeadDecision => ({ ok: true, next })
+
+/** The one rule for every write to a head: a pure function, atomic in the store. */
+export function decideHead(head: Head | undefined, command: HeadCommand): HeadDecision {
+  if (head === undefined) return refuse({ reason: 'no-head' })
+  switch (command.kind) {
+    case 'append':
+      return decideAppend(head, command)
+    case 'roll': {
+      if (head.rolls !== command.generation) return refuse({ reason: 'superseded' })
+      const tail = { ...head.tail }
+      for (const ref of command.refs) delete tail[ref]
+      return accept({ ...head, tail, boundary: head.hw, rolls: head.rolls + 1 })
+    }
+    case 'evict': {
+      if (!isSameProducerState(head.producers[command.producer], command.seen)) return refuse({ reason: 'superseded' })
+      const producers = { ...head.producers }
+      delete producers[command.producer]
+      return accept({ ...head, producers })
+    }
+    case 'forget':
+      if (command.producerFloor <= head.producerFloor) return refuse({ reason: 'superseded' })
+      return accept({ ...head, producerFloor: command.producerFloor })
+    case 'trim':
+      if (head.isDeleted) return refuse({ reason: 'deleted' })
+      if (command.leaderEpoch !== undefined && command.leaderEpoch !== head.leaseEpoch)
+        return refuse({ reason: 'stale-leader', epoch: head.leaseEpoch })
+      if (command.start <= head.start || command.start > head.hw) return refuse({ reason: 'superseded' })
+      return accept({ ...head, start: command.start })
+    case 'fence':
+      if (command.minSegment <= head.minSegment) return refuse({ reason: 'superseded' })
+      return accept({ ...head, minSegment: command.minSegment })
+    case 'mark-deleted':
+      if (head.isDeleted) return refuse({ reason: 'deleted' })
+      return accept({ ...head, isDeleted: true })
+    case 'lease':
+      return decideLease(head, command)
+    default:
+      return command satisfies never
+  }
+}
+
+function decideAppend(head: Head, command: AppendCommand): HeadDecision {
+  for (const chunk of command.chunks) {
+    const base = head.tail[chunk.ref]
+    if (base !== undefined) return refuse({ reason: 'already-committed', ref: chunk.ref, base })
+  }
+  for (const { producer } of command.chunks) {
+    if (producer === undefined) continue
+    const known = head.producers[producer.key]
+    const expected = producer.home === 'head' ? producer.seen : undefined
+    if (!isSameProducerState(known, expected)) return refuse({ reason: 'producer-changed', key: producer.key })
+    const id = producerIdOfKey(producer.key)
+    const isFirstHere = producer.seen === undefined && producer.carried === undefined
+    if (isFirstHere && id !== undefined && id < head.producerFloor)
+      return refuse({ reason: 'producer-changed', key: producer.key })
+  }
+  if (head.isDeleted) return refuse({ reason: 'deleted' })
+  for (const chunk of command.chunks)
+    if (segmentOfReference(chunk.ref) < head.minSegment && head.minSegment !== '')
+      return refuse({ reason: 'fenced-segment', minSegment: head.minSegment })
+  if (command.leaderEpoch !== undefined ? command.leaderEpoch !== head.leaseEpoch : head.lease?.isExclusive === true)
+    return refuse({ reason: 'stale-leader', epoch: head.leaseEpoch })
+  if (head.rolls > command.seen + 1) return refuse({ reason: 'stale-generation', rolls: head.rolls })
+  if (command.expectedHw !== undefined && head.hw !== command.expectedHw)
+    return refuse({ reason: 'unexpected-offset', hw: head.hw })
+  if (Object.keys(head.tail).length + command.chunks.length > tailEntriesMax) return refuse({ reason: 'tail-full' })
+
+  const tail: Record<ChunkReference, Offset> = { ...head.tail }
+  const producers: Record<ProducerKey, ProducerState> = { ...head.producers }
+  let hw = head.hw
+  for (const { ref, count, producer } of command.chunks) {
+    tail[ref] = hw
+    if (producer?.home === 'head')
+      producers[producer.key] = producerAfter(producer.seen ?? producer.carried, producer.claim, hw)
+    hw += count
+  }
+  return accept({ ...head, hw, tail, producers })
+}
+
+function decideLease(head: Head, { claim, act }: LeaseCommand): HeadDecision {
+  if (head.isDeleted) return refuse({ reason: 'deleted' })
+  if (head.leaseEpoch !== claim.seenEpoch) return refuse({ reason: 'stale-leader', epoch: head.leaseEpoch })
+  if (act === 'take') {
+    const epoch = head.leaseEpoch + 1
+    const { owner, untilMs, isExclusive } = claim
+    return accept({ ...head, leaseEpoch: epoch, lease: { owner, epoch, untilMs, isExclusive } })
+  }
+  if (head.lease?.owner !== claim.owner || head.lease.epoch !== claim.seenEpoch)
+    return refuse({ reason: 'stale-leader', epoch: head.leaseEpoch })
+  const { lease: _released, ...rest } = head
+  if (act === 'release') return accept(rest)
+  return accept({ ...rest, lease: { ...head.lease, untilMs: claim.untilMs, isExclusive: claim.isExclusive } })
+}
+
+export interface TailEntry {
+  readonly ref: ChunkReference
+  readonly base: Offset
+  /** One past the last offset. */
+  readonly end: Offset
+}
+
+/** The tail in offset order. Entries are contiguous: each ends where the next begins, the last at hw. */
+export function tailEntries(head: Head): TailEntry[] {
+  const sorted = (Object.entries(head.tail) as [ChunkReference, Offset][]).sort((a, b) => a[1] - b[1])
+  return sorted.map(([ref, base], index) => ({ ref, base, end: sorted[index + 1]?.[1] ?? head.hw }))
+}
+
+/** Where the tail begins; everything below lies in rows. */
+export function tailStart(head: Head): Offset {
+  let first = head.hw
+  for (const base of Object.values(head.tail) as Offset[]) if (base < first) first = base
+  return first
+}
+
+/** The entries that the next roll may move: those committed before the last roll (H1 keeps the others a generation). */
+export function rollableEntries(head: Head): TailEntry[] {
+  return tailEntries(head).filter((entry) => entry.base < head.boundary)
+}
+
+/** Is it time to roll? */
+export function wantsRoll(head: Head): boolean {
+  let fresh = 0
+  for (const base of Object.values(head.tail) as Offset[]) if (base >= head.boundary) fresh++
+  return fresh >= tailEntriesToRoll
+}

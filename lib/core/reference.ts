@@ -1,0 +1,51 @@
+/**
+ * A chunk reference: where the bytes of a run of batches lie, as one short string, so that heads and rows can hold many.
+ *
+ *     <segmentId>.<position>.<length>.<largest timestamp>
+ *
+ * `segmentId` is 20 characters; `position` and `length` are bytes in the segment's object, base 36; the timestamp is
+ * milliseconds, base 36, `-1` where the chunk has none. A reader needs nothing else to fetch the bytes with one ranged
+ * read, and a lookup by time skips a chunk without reading it.
+ */
+import type { EpochMs, SegmentId } from './names.ts'
+import { isSegmentId } from './names.ts'
+
+declare const brand: unique symbol
+export type ChunkReference = string & { readonly [brand]: 'ChunkReference' }
+
+export interface ChunkPlace {
+  readonly segment: SegmentId
+  /** Bytes from the start of the object. */
+  readonly position: number
+  readonly lengthBytes: number
+  readonly maxTimestampMs: EpochMs
+}
+
+export function encodeReference(place: ChunkPlace): ChunkReference {
+  return `${place.segment}.${place.position.toString(36)}.${place.lengthBytes.toString(36)}.${place.maxTimestampMs.toString(36)}` as ChunkReference
+}
+
+/** The place a reference names; throws on a string that no writer made (a damaged item). */
+export function decodeReference(reference: ChunkReference): ChunkPlace {
+  const [segment = '', position = '', length = '', timestamp = '', ...rest] = reference.split('.')
+  const place = {
+    segment,
+    position: Number.parseInt(position, 36),
+    lengthBytes: Number.parseInt(length, 36),
+    maxTimestampMs: Number.parseInt(timestamp, 36),
+  }
+  if (
+    !isSegmentId(segment) ||
+    rest.length > 0 ||
+    !(place.position >= 0) ||
+    !(place.lengthBytes > 0) ||
+    Number.isNaN(place.maxTimestampMs)
+  )
+    throw new Error(`damaged chunk reference ${JSON.stringify(reference)}`)
+  return { ...place, segment }
+}
+
+/** The segment of a reference, without decoding the rest. */
+export function segmentOfReference(reference: ChunkReference): SegmentId {
+  return reference.slice(0, 20) as SegmentId
+}

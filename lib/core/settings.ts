@@ -1,0 +1,223 @@
+/**
+ * Settings of a log: what a deployment tunes. Each default stands here, once; the command line, the functions, the docs and
+ * the infrastructure read this table.
+ */
+
+export interface Setting {
+  readonly default: number | boolean
+  readonly unit: 'ms' | 'bytes' | 'count' | 'boolean'
+  readonly min?: number
+  readonly max?: number
+  readonly meaning: string
+  /** Kafka's name for the same thing, where it has one. */
+  readonly kafka?: string
+}
+
+export const settingsTable = {
+  lingerMs: {
+    default: 1,
+    unit: 'ms',
+    min: 0,
+    max: 1_000,
+    kafka: 'linger.ms (the broker has none)',
+    meaning:
+      'How long the first append of a flush waits for company. Every append waits at least this long; a full segment does not wait.',
+  },
+  segmentBytesMax: {
+    default: 4_194_304,
+    unit: 'bytes',
+    min: 4_096,
+    max: 67_108_864,
+    meaning: 'A flush is sent off when it has gathered this much. One larger request makes one larger segment.',
+  },
+  flushesInFlightMax: {
+    default: 2,
+    unit: 'count',
+    min: 1,
+    max: 64,
+    meaning: 'Flushes that write at the same time. While all are under way, appends gather.',
+  },
+  pendingBytesMax: {
+    default: 67_108_864,
+    unit: 'bytes',
+    min: 1_048_576,
+    max: 4_294_967_296,
+    kafka: 'queued.max.request.bytes',
+    meaning: 'Bytes of appends waiting in this process; above, an append is refused with TOO_MANY_REQUESTS.',
+  },
+  appendBytesMax: {
+    default: 4_194_304,
+    unit: 'bytes',
+    min: 1_024,
+    max: 67_108_864,
+    kafka: 'socket.request.max.bytes',
+    meaning: 'The largest request body and the largest single append.',
+  },
+  decompressedBytesMax: {
+    default: 67_108_864,
+    unit: 'bytes',
+    min: 1_024,
+    max: 1_073_741_824,
+    meaning: 'The most that one batch may decompress to.',
+  },
+  headAgeMsMax: {
+    default: 25,
+    unit: 'ms',
+    min: 0,
+    max: 60_000,
+    meaning:
+      'A head read or answered within this time serves as the `seen` of a commit; an older one is read again beside the upload.',
+  },
+  commitAttemptsMax: {
+    default: 12,
+    unit: 'count',
+    min: 1,
+    max: 100,
+    meaning: 'Attempts of one append at its commit before it is given up.',
+  },
+  retryDelayMs: {
+    default: 10,
+    unit: 'ms',
+    min: 0,
+    max: 10_000,
+    meaning: 'First delay between attempts after a failure of the store; doubles, with jitter.',
+  },
+  sequenceGapWaitMs: {
+    default: 400,
+    unit: 'ms',
+    min: 0,
+    max: 10_000,
+    meaning: "How long an append that is ahead of its producer's sequence waits for the one before it.",
+  },
+  topicAgeMsMax: {
+    default: 1_000,
+    unit: 'ms',
+    min: 0,
+    max: 60_000,
+    meaning:
+      "How long a topic's name, partition count and configs are believed without asking again. Safety does not depend on it.",
+  },
+  fetchBytesMax: {
+    default: 1_048_576,
+    unit: 'bytes',
+    min: 1,
+    max: 67_108_864,
+    kafka: 'max.partition.fetch.bytes',
+    meaning: 'Bytes of an answer to a fetch that names no limit. The first batch is answered whole, however large.',
+  },
+  fetchWaitMsMax: {
+    default: 25_000,
+    unit: 'ms',
+    min: 0,
+    max: 900_000,
+    kafka: 'fetch.max.wait.ms',
+    meaning: 'The longest a fetch may wait for records.',
+  },
+  chunkCacheBytesMax: {
+    default: 67_108_864,
+    unit: 'bytes',
+    min: 0,
+    max: 17_179_869_184,
+    meaning: 'Chunks kept in memory for readers, by reference. Committed chunks never change.',
+  },
+  chunkReadWholeBytesMax: {
+    default: 8_388_608,
+    unit: 'bytes',
+    min: 4_096,
+    max: 67_108_864,
+    meaning:
+      "Chunks up to this size are read whole; of a larger one the segment's index is read first and then only the range that is needed.",
+  },
+  headPollMsMin: {
+    default: 20,
+    unit: 'ms',
+    min: 1,
+    max: 10_000,
+    meaning:
+      "First delay between looks at the head while a fetch waits for another process's commits; grows to headPollMsMax.",
+  },
+  headPollMsMax: { default: 500, unit: 'ms', min: 1, max: 60_000, meaning: 'Longest delay between such looks.' },
+  producerIdBlock: {
+    default: 100,
+    unit: 'count',
+    min: 1,
+    max: 10_000,
+    kafka: 'producer id block size (1000)',
+    meaning: 'Producer ids a process takes from the counter at once.',
+  },
+  producerIdExpirationMs: {
+    default: 86_400_000,
+    unit: 'ms',
+    min: 1_000,
+    max: Number.MAX_SAFE_INTEGER,
+    kafka: 'producer.id.expiration.ms',
+    meaning: 'An idempotent producer, or an idempotency key, that was not used for this long may be forgotten.',
+  },
+  leaseDurationMs: {
+    default: 10_000,
+    unit: 'ms',
+    min: 100,
+    max: 3_600_000,
+    meaning: 'How long a leader lease is held without being renewed.',
+  },
+  partitionsDefault: {
+    default: 1,
+    unit: 'count',
+    min: 1,
+    max: 10_000,
+    kafka: 'num.partitions',
+    meaning: 'Partitions of a topic created without a count.',
+  },
+  autoCreateTopics: {
+    default: false,
+    unit: 'boolean',
+    kafka: 'auto.create.topics.enable',
+    meaning: 'Whether producing to a topic that does not exist creates it.',
+  },
+  isSoleProcess: {
+    default: false,
+    unit: 'boolean',
+    meaning:
+      'True where no other process writes to the same stores (the embedded server): waiting fetches are then woken in-process and heads need not be read again.',
+  },
+} as const satisfies Record<string, Setting>
+
+export type Settings = {
+  readonly [Name in keyof typeof settingsTable]: (typeof settingsTable)[Name]['default'] extends boolean
+    ? boolean
+    : number
+}
+
+export const defaultSettings: Settings = Object.fromEntries(
+  Object.entries(settingsTable).map(([name, setting]) => [name, setting.default]),
+) as unknown as Settings
+
+/** The settings with defaults filled in, or every failure in one message. */
+export function parseSettings(
+  input: Partial<Settings>,
+): { ok: true; settings: Settings } | { ok: false; message: string } {
+  const failures: string[] = []
+  for (const [name, value] of Object.entries(input)) {
+    const setting: Setting | undefined = settingsTable[name as keyof Settings]
+    if (setting === undefined) failures.push(`${name} is not a setting`)
+    else if (typeof setting.default === 'boolean') {
+      if (typeof value !== 'boolean') failures.push(`${name} must be true or false, not ${JSON.stringify(value)}`)
+    } else if (
+      typeof value !== 'number' ||
+      !Number.isSafeInteger(value) ||
+      value < (setting.min ?? 0) ||
+      value > (setting.max ?? Infinity)
+    )
+      failures.push(
+        `${name} must be a whole number of ${setting.unit} from ${setting.min ?? 0} to ${setting.max}, not ${JSON.stringify(value)}`,
+      )
+  }
+  const settings = { ...defaultSettings, ...input }
+  if (settings.headPollMsMin > settings.headPollMsMax)
+    failures.push('headPollMsMin must not be larger than headPollMsMax')
+  if (settings.pendingBytesMax < settings.appendBytesMax)
+    failures.push('pendingBytesMax must hold at least one append of appendBytesMax')
+  return failures.length === 0
+    ? { ok: true, settings }
+    : { ok: false, message: `Invalid settings: ${failures.join('; ')}.` }
+}

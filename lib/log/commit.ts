@@ -1,0 +1,487 @@
+/**
+ * The commit: durable chunks of one partition become records with offsets, by one conditional write to the head (D1, D4).
+ *
+ *   put (flush.ts) ─▶ head seen ─▶ judge ─▶ send ─┬─ applied ─▶ offsets
+ *                        ▲          ▲             ├─ refused: the head that refused it ─▶ judge again
+ *                        │          └─────────────┤
+ *                        └── read again ──────────┴─ unknown: from here on, proof of absence before each send
+ *
+ * C1 a chunk is sent only while no attempt that may have been applied is unaccounted for: after an unknown outcome its
+ *    reference is looked for in the tail, then in the rows (R2). Where absence cannot be proved the answer is OUTCOME_UNKNOWN.
+ * C2 a chunk keeps its reference over all attempts, so that late repeats of any of them meet it (H1). It takes another only
+ *    below the sweep's fence, where the old one can never commit.
+ * C3 one refused chunk never fails its neighbours: what is doomed is answered and leaves, the others are sent again.
+ */
+import type { Refusal } from '../core/errors.ts'
+import { refusal, Unavailable } from '../core/errors.ts'
+import type { AppendChunk, AppendCommand, AppendProducer, Head, HeadKey, HeadRefusal } from '../core/head.ts'
+import { chunksPerAppendMax, decideHead, headProducersMax, tailStart, wantsRoll } from '../core/head.ts'
+import type { Item, ProducerItem } from '../core/items.ts'
+import { offsetSortKey, producerItemKey, rowsCollection } from '../core/items.ts'
+import type { EpochMs, Offset, ProducerKey, SegmentId } from '../core/names.ts'
+import { producerIdOfKey } from '../core/names.ts'
+import type { ProducerClaim, ProducerState } from '../core/producer.ts'
+import { producerAfter } from '../core/producer.ts'
+import type { ChunkReference } from '../core/reference.ts'
+import { segmentOfReference } from '../core/reference.ts'
+import type { Row } from '../core/row.ts'
+import type { ItemWrite } from '../ports.ts'
+import type { Context } from './context.ts'
+import { rollPartition } from './roll.ts'
+
+/** One chunk on its way: one reference, one fate. */
+export interface CommitUnit {
+  readonly ref: ChunkReference
+  /** Records in the chunk. */
+  readonly count: number
+  readonly producer?: UnitProducer
+  readonly expectedOffset?: Offset
+  readonly leaderEpoch?: number
+}
+
+export interface UnitProducer {
+  readonly key: ProducerKey
+  readonly claim: ProducerClaim
+  /** Set for an idempotency key: hash of the content. Its state never lives in the head. */
+  readonly fingerprint?: string
+}
+
+export type CommitOutcome =
+  | { readonly kind: 'committed'; readonly base: Offset; readonly isDuplicate: boolean }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  /** The topic was deleted; nothing was committed. */
+  | { readonly kind: 'deleted' }
+  /** The sweep's fence is above the segment: upload again under an id that is larger than this. Nothing was committed, or can be. */
+  | { readonly kind: 'fenced'; readonly minSegment: SegmentId }
+  /** Ahead of its producer's sequence; what comes before it may be on its way. */
+  | { readonly kind: 'gap'; readonly expected: number }
+
+export type Settle<Unit> = (unit: Unit, outcome: CommitOutcome) => void
+
+/**
+ * Commits the units in their order and settles each exactly once. `sinceMs`: a head seen then or later may serve as the
+ * first `seen`.
+ */
+export async function commitUnits<Unit extends CommitUnit>(
+  context: Context,
+  key: HeadKey,
+  units: readonly Unit[],
+  sinceMs: EpochMs,
+  settle: Settle<Unit>,
+): Promise<void> {
+  let at = 0
+  while (at < units.length) {
+    const group = nextGroup(units, at)
+    at += group.length
+    try {
+      await commitGroup(context, key, group, sinceMs, settle)
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error
+      // commitGroup has settled what it could; it throws only before anything of the rest was sent.
+      for (const unit of group) settle(unit, { kind: 'refused', refusal: refusalOfUnavailable(error) })
+    }
+  }
+}
+
+/** The units that one command can carry: those with a condition of their own go alone, and each producer goes once. */
+function nextGroup<Unit extends CommitUnit>(units: readonly Unit[], from: number): Unit[] {
+  const group: Unit[] = []
+  const producers = new Set<ProducerKey>()
+  for (let at = from; at < units.length && group.length < chunksPerAppendMax; at++) {
+    const unit = units[at]
+    if (unit === undefined) break
+    const isAlone = unit.expectedOffset !== undefined || unit.leaderEpoch !== undefined
+    if (isAlone && group.length > 0) break
+    if (unit.producer !== undefined) {
+      if (producers.has(unit.producer.key)) break
+      producers.add(unit.producer.key)
+    }
+    group.push(unit)
+    if (isAlone) break
+  }
+  return group
+}
+
+async function commitGroup<Unit extends CommitUnit>(
+  context: Context,
+  key: HeadKey,
+  group: readonly Unit[],
+  sinceMs: EpochMs,
+  settleUnit: Settle<Unit>,
+): Promise<void> {
+  const open = new Set(group)
+  const settle: Settle<Unit> = (unit, outcome) => {
+    if (open.delete(unit)) settleUnit(unit, outcome)
+  }
+  let head = await context.heads.recent(key, sinceMs)
+  const from = head?.hw ?? 0
+  let isUnknown = false
+  let lastFailure: Unavailable | undefined
+  const unproven = new Set<Unit>()
+
+  for (let attempt = 1; attempt <= context.settings.commitAttemptsMax; attempt++) {
+    try {
+      if (isUnknown) unproven.clear()
+      await settleFound(context, key, head, from, isUnknown, open, unproven, settle)
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error
+      lastFailure = error
+      break
+    }
+    if (open.size === 0) return
+    if (head === undefined || head.isDeleted) {
+      for (const unit of [...open]) settle(unit, isUnknown ? outcomeUnknown(key) : { kind: 'deleted' })
+      return
+    }
+    let plan: Plan
+    try {
+      plan = await planAppend(context, key, head, open, (unit, outcome) =>
+        settle(unit, outcome.kind === 'refused' && unproven.has(unit) ? outcomeUnknown(key) : outcome),
+      )
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error
+      lastFailure = error
+      break
+    }
+    if (plan.kind === 'nothing') return
+    try {
+      const answer = await context.metadata.updateHead(key, plan.command, plan.also)
+      if (answer.applied) {
+        if (answer.head === undefined) context.heads.forget(key)
+        else noteCommit(context, answer.head)
+        let base = plan.command.expectedHw
+        for (const unit of [...open]) {
+          const given: Offset | undefined = answer.head?.tail[unit.ref] ?? base
+          if (given === undefined) throw new Error('a commit that was applied tells no base offset')
+          settle(unit, { kind: 'committed', base: given, isDuplicate: false })
+          base = given + unit.count
+        }
+        context.commits.notify(key)
+        return
+      }
+      head = answer.head
+      if (head !== undefined) {
+        context.heads.note(head)
+        const decision = decideHead(head, plan.command)
+        // After an unknown outcome a refusal is final only while what was sent before must still be in the tail (H1).
+        const isFinal = !isUnknown || head.rolls <= plan.command.seen + 1
+        if (!decision.ok && isFinal) await answerRefusal(context, key, decision.refusal, plan, open, settle)
+        if (!decision.ok && decision.refusal.reason === 'tail-full') head = await context.heads.read(key)
+      }
+      if (open.size === 0) return
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error
+      lastFailure = error
+      if (error.effects === 'possible') isUnknown = true
+      if (error.why === 'closed' || error.why === 'full') break
+      await context.pause(attempt)
+      try {
+        head = await context.heads.read(key)
+      } catch (readError) {
+        if (!(readError instanceof Unavailable)) throw readError
+        break
+      }
+    }
+  }
+  // Given up. A refused attempt may still be repeated by the world and find its condition true later: only where nothing was
+  // ever sent, or everything sent certainly failed, is the outcome known.
+  for (const unit of [...open])
+    settle(unit, isUnknown ? outcomeUnknown(key) : { kind: 'refused', refusal: refusalOfUnavailable(lastFailure) })
+}
+
+function noteCommit(context: Context, head: Head): void {
+  context.heads.note(head)
+  if (wantsRoll(head)) context.beside(() => rollPartition(context, head))
+}
+
+/** Settles the units whose reference is in the tail, and after an unknown outcome those that the rows tell of (C1). */
+async function settleFound<Unit extends CommitUnit>(
+  context: Context,
+  key: HeadKey,
+  head: Head | undefined,
+  from: Offset,
+  isUnknown: boolean,
+  open: Set<Unit>,
+  unproven: Set<Unit>,
+  settle: Settle<Unit>,
+): Promise<void> {
+  if (head === undefined) return
+  for (const unit of [...open]) {
+    const base = head.tail[unit.ref]
+    if (base !== undefined) {
+      settle(unit, { kind: 'committed', base, isDuplicate: false })
+      context.commits.notify(key)
+    }
+  }
+  if (!isUnknown || open.size === 0) return
+  const rows = await rowsFrom(context, key, from, tailStart(head))
+  for (const unit of [...open]) {
+    const absence = context.rules.findInRows(rows, unit.ref, from, tailStart(head))
+    if (absence.kind === 'committed') settle(unit, { kind: 'committed', base: absence.base, isDuplicate: false })
+    else if (absence.kind === 'unprovable') {
+      // An idempotent producer's own state may still tell: the plan judges it next.
+      if (unit.producer === undefined) settle(unit, outcomeUnknown(key))
+      else unproven.add(unit)
+    }
+  }
+}
+
+async function rowsFrom(context: Context, key: HeadKey, from: Offset, to: Offset): Promise<Row[]> {
+  const rows: Row[] = []
+  const pageItems = 100
+  let start = offsetSortKey(from)
+  while (true) {
+    const items = await context.persist(() =>
+      context.metadata.query(rowsCollection(key.topicId, key.partition), { from: start, limit: pageItems }),
+    )
+    for (const item of items) rows.push(item.value as unknown as Row)
+    const last = rows[rows.length - 1]
+    if (items.length < pageItems || last === undefined || last.first >= to) return rows
+    start = offsetSortKey(last.last + 1)
+  }
+}
+
+type Plan =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'send'; readonly command: AppendCommand; readonly also: readonly ItemWrite[] }
+
+/** Judges the producers among the open units, settles what is doomed or a repeat, and makes the command of the rest. */
+async function planAppend<Unit extends CommitUnit>(
+  context: Context,
+  key: HeadKey,
+  head: Head,
+  open: Set<Unit>,
+  settle: Settle<Unit>,
+): Promise<Plan> {
+  const chunks: AppendChunk[] = []
+  const also: ItemWrite[] = []
+  let base = head.hw
+  let expectedHw: Offset | undefined
+  let leaderEpoch: number | undefined
+  let inHead = Object.keys(head.producers).length
+  for (const unit of [...open]) {
+    const { ref, count, producer } = unit
+    if (unit.expectedOffset !== undefined) expectedHw = unit.expectedOffset
+    if (unit.leaderEpoch !== undefined) leaderEpoch = unit.leaderEpoch
+    if (producer === undefined) chunks.push({ ref, count })
+    else {
+      const placed = await placeProducer(context, key, head, producer, base, inHead < headProducersMax)
+      if (placed.kind === 'settled') {
+        settle(unit, placed.outcome)
+        continue
+      }
+      if (placed.also !== undefined) {
+        also.push(placed.also)
+        // The item stores base offsets, so the whole command stands or falls with the high watermark that they were made from.
+        expectedHw ??= head.hw
+        if (placed.producer.home === 'head') inHead++
+      }
+      chunks.push({ ref, count, producer: placed.producer })
+    }
+    base += count
+  }
+  if (chunks.length === 0) return { kind: 'nothing' }
+  return {
+    kind: 'send',
+    also,
+    command: {
+      kind: 'append',
+      chunks,
+      seen: head.rolls,
+      ...(expectedHw === undefined ? {} : { expectedHw }),
+      ...(leaderEpoch === undefined ? {} : { leaderEpoch }),
+    },
+  }
+}
+
+type Placed =
+  | { readonly kind: 'settled'; readonly outcome: CommitOutcome }
+  | { readonly kind: 'placed'; readonly producer: AppendProducer; readonly also?: ItemWrite }
+
+/** What the partition remembers of the producer, in the head or in its item, judged; and where its next state goes. */
+async function placeProducer(
+  context: Context,
+  key: HeadKey,
+  head: Head,
+  { key: producerKey, claim, fingerprint }: UnitProducer,
+  base: Offset,
+  hasRoom: boolean,
+): Promise<Placed> {
+  const inHead = head.producers[producerKey]
+  if (inHead !== undefined) {
+    const outcome = judge(context, key, head, producerKey, claim, inHead)
+    if (outcome !== undefined) return { kind: 'settled', outcome }
+    return { kind: 'placed', producer: { key: producerKey, claim, home: 'head', seen: inHead } }
+  }
+  const itemKey = producerItemKey(key.topicId, key.partition, producerKey)
+  const item = await context.persist(() => context.metadata.get(itemKey))
+  const stored = item?.value as unknown as ProducerItem | undefined
+  if (fingerprint !== undefined && stored !== undefined)
+    return { kind: 'settled', outcome: judgeIdempotencyKey(producerKey, fingerprint, stored) }
+  const outcome = judge(context, key, head, producerKey, claim, stored?.state)
+  if (outcome !== undefined) return { kind: 'settled', outcome }
+  if (hasRoom && fingerprint === undefined)
+    return {
+      kind: 'placed',
+      producer: {
+        key: producerKey,
+        claim,
+        home: 'head',
+        seen: undefined,
+        ...(stored === undefined ? {} : { carried: stored.state }),
+      },
+      also:
+        item === undefined
+          ? { op: 'check', key: itemKey, if: 'absent' }
+          : { op: 'delete', key: itemKey, if: { version: item.version } },
+    }
+  const value: ProducerItem = {
+    state: producerAfter(stored?.state, claim, base),
+    usedMs: context.clock.now(),
+    ...(fingerprint === undefined ? {} : { fingerprint }),
+  }
+  return {
+    kind: 'placed',
+    producer: { key: producerKey, claim, home: 'item', seen: stored?.state },
+    also: {
+      op: 'put',
+      key: itemKey,
+      version: context.newVersion(),
+      value: value as unknown as Item['value'],
+      if: item === undefined ? 'absent' : { version: item.version },
+    },
+  }
+}
+
+/** The outcome of a batch that cannot be the producer's next, or undefined if it is. */
+function judge(
+  context: Context,
+  key: HeadKey,
+  head: Head,
+  producerKey: ProducerKey,
+  claim: ProducerClaim,
+  state: ProducerState | undefined,
+): CommitOutcome | undefined {
+  const id = producerIdOfKey(producerKey)
+  const judgement = context.rules.judgeProducer(state, claim, id !== undefined && id < head.producerFloor)
+  const who = `producer ${producerKey}, epoch ${claim.epoch}, partition ${key.partition}`
+  switch (judgement.kind) {
+    case 'next':
+      return undefined
+    case 'duplicate':
+      return { kind: 'committed', base: judgement.base, isDuplicate: true }
+    case 'duplicate-forgotten':
+      return refused(
+        refusal(
+          'DUPLICATE_SEQUENCE_NUMBER',
+          `Sequences ${claim.first} to ${claim.last} were committed before (${who}); the last one is ${judgement.lastSequence}.`,
+          { lastSequence: judgement.lastSequence },
+        ),
+      )
+    case 'gap':
+      return { kind: 'gap', expected: judgement.expected }
+    case 'fenced':
+      return refused(
+        refusal('INVALID_PRODUCER_EPOCH', `Epoch ${claim.epoch} is fenced by ${judgement.epoch} (${who}).`, {
+          epoch: judgement.epoch,
+        }),
+      )
+    case 'unknown':
+      return refused(
+        refusal('UNKNOWN_PRODUCER_ID', `The partition may have forgotten this producer (${who}); nothing was written.`),
+      )
+    default:
+      return judgement satisfies never
+  }
+}
+
+function judgeIdempotencyKey(key: ProducerKey, fingerprint: string, stored: ProducerItem): CommitOutcome {
+  const first = stored.state.batches[0]
+  if (stored.fingerprint === fingerprint && first !== undefined)
+    return { kind: 'committed', base: first.base, isDuplicate: true }
+  return refused(
+    refusal('IDEMPOTENCY_KEY_REUSED', `Idempotency-Key ${JSON.stringify(key.slice(1))} was used for another content.`),
+  )
+}
+
+/** What a refusal means for the units; those it says nothing about stay open and are sent again. */
+async function answerRefusal<Unit extends CommitUnit>(
+  context: Context,
+  key: HeadKey,
+  why: HeadRefusal,
+  plan: { readonly command: AppendCommand },
+  open: Set<Unit>,
+  settle: Settle<Unit>,
+): Promise<void> {
+  switch (why.reason) {
+    case 'already-committed':
+    case 'producer-changed':
+    case 'stale-generation':
+    case 'no-head':
+    case 'deleted':
+    case 'superseded':
+      return // judged anew with the head that refused
+    case 'tail-full':
+      await rollPartition(context, key)
+      return
+    case 'unexpected-offset':
+      for (const unit of [...open])
+        if (unit.expectedOffset !== undefined && unit.expectedOffset === plan.command.expectedHw)
+          settle(
+            unit,
+            refused(
+              refusal(
+                'UNEXPECTED_END_OFFSET',
+                `The end offset of partition ${key.partition} is ${why.hw}, not ${unit.expectedOffset}; nothing was written.`,
+                { endOffset: why.hw },
+              ),
+            ),
+          )
+      return
+    case 'stale-leader':
+      for (const unit of [...open])
+        settle(
+          unit,
+          refused(
+            refusal(
+              'FENCED_LEADER_EPOCH',
+              unit.leaderEpoch === undefined
+                ? `Partition ${key.partition} is led exclusively, in epoch ${why.epoch}.`
+                : `Leader epoch ${unit.leaderEpoch} is fenced by ${why.epoch} (partition ${key.partition}).`,
+              { epoch: why.epoch },
+            ),
+          ),
+        )
+      return
+    case 'fenced-segment':
+      for (const unit of [...open])
+        if (segmentOfReference(unit.ref) < why.minSegment) settle(unit, { kind: 'fenced', minSegment: why.minSegment })
+      return
+    default:
+      return why satisfies never
+  }
+}
+
+function refused(value: Refusal): CommitOutcome {
+  return { kind: 'refused', refusal: value }
+}
+
+function outcomeUnknown(key: HeadKey): CommitOutcome {
+  return refused(
+    refusal(
+      'OUTCOME_UNKNOWN',
+      `The metadata store did not answer and it cannot be told whether the append to partition ${key.partition} was committed.`,
+    ),
+  )
+}
+
+export function refusalOfUnavailable(error: Unavailable | undefined): Refusal {
+  if (error?.why === 'full')
+    return refusal('STORAGE_FULL', `The storage has no room: ${error.message}. Nothing was written.`)
+  if (error?.why === 'closed') return refusal('SHUTTING_DOWN', 'The log is closing; nothing was written.')
+  return refusal(
+    'STORAGE_UNAVAILABLE',
+    `The storage could not take the write${error === undefined ? '' : ` (${error.message})`}; nothing was written.`,
+    { retryAfterMs: 1_000 },
+  )
+}

@@ -1,0 +1,99 @@
+/** What every use case of one log shares: the ports, the settings, the rules, the heads seen lately, and what runs beside. */
+import type { Codecs } from '../core/codec.ts'
+import { Unavailable } from '../core/errors.ts'
+import type { Head, HeadKey } from '../core/head.ts'
+import { judgeProducer } from '../core/producer.ts'
+import { findInRows, rowThatCounts } from '../core/row.ts'
+import type { Settings } from '../core/settings.ts'
+import type { Clock, Metadata, Objects, Random } from '../ports.ts'
+import { Heads } from './heads.ts'
+import type { LogPorts } from './log.ts'
+import { Watch } from './watch.ts'
+
+/** The pure rules that the use cases apply themselves. A simulation switches in wrong ones, one at a time, to see them caught. */
+export interface LogRules {
+  readonly rowThatCounts: typeof rowThatCounts
+  readonly findInRows: typeof findInRows
+  readonly judgeProducer: typeof judgeProducer
+}
+
+export const logRules: LogRules = { rowThatCounts, findInRows, judgeProducer }
+
+export class Context implements LogPorts {
+  readonly objects: Objects
+  readonly metadata: Metadata
+  readonly clock: Clock
+  readonly random: Random
+  readonly codecs: Codecs
+  readonly settings: Settings
+  readonly rules: LogRules
+  readonly heads: Heads
+  /** Tells waiting fetches of commits in this process. */
+  readonly commits = new Watch()
+  readonly #running = new Set<Promise<unknown>>()
+
+  constructor(ports: LogPorts, settings: Settings, rules: LogRules) {
+    this.objects = ports.objects
+    this.metadata = ports.metadata
+    this.clock = ports.clock
+    this.random = ports.random
+    this.codecs = ports.codecs
+    this.settings = settings
+    this.rules = rules
+    this.heads = new Heads(ports.metadata, ports.clock, (read) => this.persist(read))
+  }
+
+  /** Runs beside the caller; `settled` waits for it. Its failure costs speed only, so it ends here. */
+  beside(work: () => Promise<unknown>): void {
+    const running = work().catch((error: unknown) => {
+      if (!(error instanceof Unavailable)) throw error
+    })
+    this.#running.add(running)
+    running.then(
+      () => this.#running.delete(running),
+      () => this.#running.delete(running),
+    )
+  }
+
+  async settled(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all([...this.#running])
+  }
+
+  /** Before attempt number `attempt` (from 1): exponential, with jitter, at most a second. */
+  async pause(attempt: number): Promise<void> {
+    const delayMs = Math.min(1_000, this.settings.retryDelayMs * 2 ** Math.min(attempt - 1, 10))
+    await this.clock.sleep(delayMs * (0.5 + this.random() / 2))
+  }
+
+  /**
+   * Repeats work that may be repeated: a read, or a write whose condition or identity makes a repeat harmless. The one
+   * place where the store's failures are retried, but for the append, whose retries are decided in commit.ts.
+   */
+  async persist<Result>(work: () => Promise<Result>): Promise<Result> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!(error instanceof Unavailable) || error.why === 'closed' || error.why === 'full') throw error
+        if (attempt >= this.settings.commitAttemptsMax) throw error
+        await this.pause(attempt)
+      }
+    }
+  }
+
+  /** A fresh version for an item: random, so that a writer knows its own write again. */
+  newVersion(): string {
+    let digits = ''
+    while (digits.length < 20)
+      digits += Math.floor(this.random() * 36 ** 5)
+        .toString(36)
+        .padStart(5, '0')
+    return digits
+  }
+}
+
+export function headKeyText(key: HeadKey): string {
+  return `${key.topicId}/${key.partition}`
+}
+
+export type { Head, HeadKey }

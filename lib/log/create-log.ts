@@ -1,0 +1,132 @@
+/** Puts the use cases together: `createLog(ports, settings)` is the whole engine. */
+import type { Refusal } from '../core/errors.ts'
+import { refusal, Unavailable } from '../core/errors.ts'
+import type { ClusterItem, Item } from '../core/items.ts'
+import { clusterIdKey } from '../core/items.ts'
+import { topicIdFromRandom } from '../core/names.ts'
+import type { Settings } from '../core/settings.ts'
+import { parseSettings } from '../core/settings.ts'
+import { append } from './append.ts'
+import { Chunks } from './chunks.ts'
+import { refusalOfUnavailable } from './commit.ts'
+import type { LogRules } from './context.ts'
+import { Context, logRules } from './context.ts'
+import { fetch, liveHead } from './fetch.ts'
+import { Gather } from './gather.ts'
+import { acquireLease, releaseLease, renewLease } from './leases.ts'
+import type { Log, LogPorts } from './log.ts'
+import { offsetForTimestamp } from './offset-for-timestamp.ts'
+import { Produce } from './produce.ts'
+import { forgetProducers, ProducerIds } from './producer-ids.ts'
+import { rollPartition } from './roll.ts'
+import { Topics } from './topics.ts'
+import { trim } from './trim.ts'
+
+/**
+ * The log over the given ports. Throws where the settings are wrong, all failures in one message. `rules` are replaced by a
+ * simulation only, to show that it notices.
+ */
+export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rules: Partial<LogRules> = {}): Log {
+  const parsed = parseSettings(settings)
+  if (!parsed.ok) throw new Error(parsed.message)
+  const context = new Context(ports, parsed.settings, { ...logRules, ...rules })
+  const topics = new Topics(context)
+  const gather = new Gather(context)
+  const produce = new Produce(context, topics, gather)
+  const chunks = new Chunks(context)
+  const producerIds = new ProducerIds(context)
+  const closing = new AbortController()
+
+  /** The world's failures become refusals here; whatever else is thrown is a bug. */
+  const answer = async <Value>(work: () => Promise<Value | Refusal>): Promise<Value | Refusal> => {
+    if (closing.signal.aborted) return refusal('SHUTTING_DOWN', 'The log is closing.')
+    try {
+      return await work()
+    } catch (error) {
+      if (error instanceof Unavailable) return refusalOfUnavailable(error)
+      throw error
+    }
+  }
+
+  return {
+    clusterId: () => clusterId(context),
+
+    createTopic: (request) => answer(() => topics.create(request)),
+    describeTopic: (name) => answer(() => topics.describe(name)),
+    listTopics: () => topics.list(),
+    alterConfigs: (name, changes, validateOnly) => answer(() => topics.alterConfigs(name, changes, validateOnly)),
+    addPartitions: (name, partitions) => answer(() => topics.addPartitions(name, partitions)),
+    deleteTopic: (name) => answer(() => topics.delete(name)),
+
+    append: (request) => answer(() => append(context, topics, gather, request)),
+    produce: (request) => answer(() => produce.produce(request)),
+    allocateProducer: () => answer(() => producerIds.allocate()),
+
+    fetch: (request) =>
+      answer(() => {
+        const signal = request.signal === undefined ? closing.signal : AbortSignal.any([request.signal, closing.signal])
+        return fetch(context, topics, chunks, { ...request, signal })
+      }),
+    offsets: (topic, partition) =>
+      answer(async () => {
+        const found = await liveHead(context, topics, topic, partition)
+        if (!found.ok) return found
+        const { head } = found
+        return { ok: true, topicId: found.topic.id, startOffset: head.start, highWatermark: head.hw }
+      }),
+    offsetForTimestamp: (topic, partition, timestampMs) =>
+      answer(() => offsetForTimestamp(context, topics, chunks, topic, partition, timestampMs)),
+    deleteRecords: (topic, partition, beforeOffset) =>
+      answer(() => trim(context, topics, topic, partition, beforeOffset)),
+
+    acquireLease: (topic, partition, owner, isExclusive = false) =>
+      answer(() => acquireLease(context, topics, topic, partition, owner, isExclusive)),
+    renewLease: (topic, partition, owner, epoch, isExclusive = false) =>
+      answer(() => renewLease(context, topics, topic, partition, owner, epoch, isExclusive)),
+    releaseLease: (topic, partition, owner, epoch) =>
+      answer(() => releaseLease(context, topics, topic, partition, owner, epoch)),
+    describeLease: (topic, partition) =>
+      answer(async () => {
+        const found = await liveHead(context, topics, topic, partition)
+        if (!found.ok) return found
+        return { ok: true, lease: found.head.lease, leaseEpoch: found.head.leaseEpoch }
+      }),
+
+    roll: (topic, partition) =>
+      answer(async () => {
+        const found = await liveHead(context, topics, topic, partition)
+        if (!found.ok) return found
+        return { ok: true, rolled: await rollPartition(context, found.key) }
+      }),
+    forgetProducers: (topic, partition) =>
+      answer(async () => {
+        const found = await liveHead(context, topics, topic, partition)
+        if (!found.ok) return found
+        return { ok: true, forgotten: await forgetProducers(context, found.key) }
+      }),
+
+    settled: () => context.settled(),
+    close: async () => {
+      gather.close()
+      closing.abort()
+      context.commits.notifyAll()
+      await context.settled()
+    },
+  }
+}
+
+/** The cluster's id: made once, by whoever comes first. */
+async function clusterId(context: Context): Promise<string> {
+  const { metadata, random } = context
+  const present = await context.persist(() => metadata.get(clusterIdKey))
+  if (present !== undefined) return (present.value as unknown as ClusterItem).clusterId
+  const value: ClusterItem = {
+    clusterId: topicIdFromRandom(Uint8Array.from({ length: 16 }, () => Math.floor(random() * 256))),
+  }
+  const version = context.newVersion()
+  const answer = await context.persist(() =>
+    metadata.write([{ op: 'put', key: clusterIdKey, version, value: value as unknown as Item['value'], if: 'absent' }]),
+  )
+  const standing = answer.applied ? value : (answer.items[0]?.value as unknown as ClusterItem)
+  return standing.clusterId
+}

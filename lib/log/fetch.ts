@@ -1,0 +1,202 @@
+/**
+ * Fetch: whole batches from an offset on, up to a limit of bytes or records, waiting if there are none. Head, rows, ranged
+ * reads, re-based copies; the number of requests does not depend on the log's length. What is below the high watermark is
+ * durable and never changes (D1, D2), and every answer says where to go on (D3).
+ */
+import type { Refusal } from '../core/errors.ts'
+import { refusal } from '../core/errors.ts'
+import type { Head, HeadKey } from '../core/head.ts'
+import type { Offset } from '../core/names.ts'
+import type { BatchHeader } from '../core/record-batch.ts'
+import { readBatchHeader, rebaseBatch } from '../core/record-batch.ts'
+import type { Topic } from '../core/topic.ts'
+import type { Chunks } from './chunks.ts'
+import type { Context } from './context.ts'
+import type { Span } from './locate.ts'
+import { locate } from './locate.ts'
+import type { Answer, Fetched, FetchRequest } from './log.ts'
+import type { Topics } from './topics.ts'
+import { unknownPartition } from './topics.ts'
+
+/** How often a reader begins again from the head, when what it found had just moved. */
+const lookupAttemptsMax = 6
+
+export type FoundHead = { readonly ok: true; readonly topic: Topic; readonly key: HeadKey; readonly head: Head }
+
+/** The live head of a partition, read now. A name that means a deleted topic is looked up once more (D6). */
+export async function liveHead(
+  context: Context,
+  topics: Topics,
+  name: string,
+  partition: number,
+): Promise<FoundHead | Refusal> {
+  let found = await topics.resolve(name)
+  for (let attempt = 1; ; attempt++) {
+    if (!found.ok) return found
+    const { topic } = found
+    const key = { topicId: topic.id, partition }
+    const isInside = Number.isInteger(partition) && partition >= 0 && partition < topic.partitions
+    const head = isInside ? await context.heads.read(key) : undefined
+    if (head !== undefined && !head.isDeleted) return { ok: true, topic, key, head }
+    // Deleted, or grown, since the name was last read.
+    if (attempt > 1)
+      return isInside
+        ? refusal('UNKNOWN_TOPIC', `Topic '${name}' is being deleted.`)
+        : unknownPartition(topic, partition)
+    topics.forget(name)
+    found = await topics.describe(name)
+  }
+}
+
+export async function fetch(
+  context: Context,
+  topics: Topics,
+  chunks: Chunks,
+  request: FetchRequest,
+): Promise<Answer<Fetched>> {
+  const { settings, clock } = context
+  const bytesMax = Math.max(1, request.bytesMax ?? settings.fetchBytesMax)
+  const recordsMax = Math.max(1, request.recordsMax ?? Number.POSITIVE_INFINITY)
+  const untilMs = clock.now() + Math.min(request.waitMs ?? 0, settings.fetchWaitMsMax)
+  let pollMs = settings.headPollMsMin
+  while (true) {
+    const found = await liveHead(context, topics, request.topic, request.partition)
+    if (!found.ok) return found
+    const { key, head, topic } = found
+    if (request.topicId !== undefined && request.topicId !== topic.id)
+      return refusal(
+        'UNKNOWN_TOPIC',
+        `Topic '${topic.name}' was created again: its id is ${topic.id}, not ${request.topicId}.`,
+      )
+    const outside = checkOffset(head, request)
+    if (outside !== undefined) return outside
+    const answer = {
+      ok: true,
+      topicId: topic.id,
+      partition: key.partition,
+      startOffset: head.start,
+      highWatermark: head.hw,
+    } as const
+    if (request.offset < head.hw) {
+      const read = await readBatches(context, chunks, head, request.offset, bytesMax, recordsMax)
+      if (read !== undefined) return { ...answer, ...read }
+      const again = await readAgain(context, chunks, key, request, bytesMax, recordsMax)
+      return again.ok ? { ...answer, ...again } : again
+    }
+    const leftMs = untilMs - clock.now()
+    if (leftMs <= 0 || request.signal?.aborted === true) return { ...answer, batches: [], nextOffset: request.offset }
+    await waitForCommit(
+      context,
+      key,
+      head.hw,
+      settings.isSoleProcess ? leftMs : Math.min(leftMs, pollMs),
+      request.signal,
+    )
+    pollMs = Math.min(pollMs * 2, settings.headPollMsMax)
+  }
+}
+
+export function checkOffset(head: Head, { topic, partition, offset }: FetchRequest): Refusal | undefined {
+  if (Number.isSafeInteger(offset) && offset >= head.start && offset <= head.hw) return undefined
+  return refusal(
+    'OFFSET_OUT_OF_RANGE',
+    `Offset ${offset} is outside the log of topic '${topic}', partition ${partition}: it begins at ${head.start} and ends before ${head.hw}.`,
+    { startOffset: head.start, endOffset: head.hw },
+  )
+}
+
+/** Watches before it looks again, so that a commit in between is not missed. */
+async function waitForCommit(
+  context: Context,
+  key: HeadKey,
+  hw: Offset,
+  waitMs: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const woken = new AbortController()
+  const wake = () => woken.abort()
+  const unwatch = context.commits.watch(key, wake)
+  signal?.addEventListener('abort', wake)
+  try {
+    if (context.settings.isSoleProcess) {
+      const head = await context.heads.read(key)
+      if (head === undefined || head.hw > hw || head.isDeleted) return
+    }
+    await context.clock.sleep(waitMs, woken.signal)
+  } finally {
+    unwatch()
+    signal?.removeEventListener('abort', wake)
+  }
+}
+
+/** Something moved while it was read: begin again from the head, and look further than the first row (R1). */
+async function readAgain(
+  context: Context,
+  chunks: Chunks,
+  key: HeadKey,
+  request: FetchRequest,
+  bytesMax: number,
+  recordsMax: number,
+): Promise<({ readonly ok: true } & Pick<Fetched, 'batches' | 'nextOffset'>) | Refusal> {
+  for (let attempt = 2; attempt <= lookupAttemptsMax; attempt++) {
+    const head = await context.heads.read(key)
+    if (head === undefined || head.isDeleted)
+      return refusal('UNKNOWN_TOPIC', `Topic '${request.topic}' was deleted meanwhile.`)
+    const outside = checkOffset(head, request)
+    if (outside !== undefined) return outside
+    const read = await readBatches(context, chunks, head, request.offset, bytesMax, recordsMax, 'far')
+    if (read !== undefined) return { ok: true, ...read }
+    await context.pause(attempt)
+  }
+  return refusal(
+    'INTERNAL',
+    `The data at offset ${request.offset} of topic '${request.topic}', partition ${request.partition} cannot be found.`,
+  )
+}
+
+async function readBatches(
+  context: Context,
+  chunks: Chunks,
+  head: Head,
+  offset: Offset,
+  bytesMax: number,
+  recordsMax: number,
+  reading: 'near' | 'far' = 'near',
+): Promise<Pick<Fetched, 'batches' | 'nextOffset'> | undefined> {
+  const spans = await locate(context, head, offset, bytesMax, reading)
+  if (spans === undefined || spans[0] === undefined) return undefined
+  const contents = await chunks.read(spans.map((span) => span.ref))
+  const batches: Uint8Array[] = []
+  let bytes = 0
+  let nextOffset = offset
+  for (const [index, span] of spans.entries()) {
+    const content = contents[index]
+    if (content === undefined) return batches.length > 0 ? { batches, nextOffset } : undefined
+    for (const batch of batchesOf(content, span)) {
+      const end = batch.base + batch.header.lastOffsetDelta + 1
+      if (end <= offset) continue
+      const isFull = bytes + batch.header.sizeBytes > bytesMax || nextOffset - offset >= recordsMax
+      if (batches.length > 0 && isFull) return { batches, nextOffset }
+      const copy = content.slice(batch.position, batch.position + batch.header.sizeBytes)
+      rebaseBatch(copy, 0, batch.base)
+      batches.push(copy)
+      bytes += copy.byteLength
+      nextOffset = end
+    }
+  }
+  return batches.length > 0 ? { batches, nextOffset } : undefined
+}
+
+/** The batches of a chunk with their absolute base offsets. */
+export function* batchesOf(
+  content: Uint8Array,
+  span: Span,
+): Generator<{ readonly position: number; readonly base: Offset; readonly header: BatchHeader }> {
+  let position = 0
+  while (position < content.byteLength) {
+    const read = readBatchHeader(content, position)
+    if (!read.ok) throw new Error(`damaged chunk ${span.ref} at byte ${position}: ${read.message}`)
+    yield { position, base: span.base + read.header.baseOffset, header: read.header }
+    position += read.header.sizeBytes
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * The flush: appends gathered in this process become one segment, durable (D1), then a commit per partition, then an answer
+ * each. Appends without a condition of their own share a chunk per partition; an idempotent or conditional one has a chunk,
+ * a reference and a fate of its own.
+ */
+import type { Refusal } from '../core/errors.ts'
+import { refusal, Unavailable } from '../core/errors.ts'
+import type { HeadKey } from '../core/head.ts'
+import type { EpochMs, Offset, SegmentId } from '../core/names.ts'
+import { segmentIdAt, segmentIdTimeMs, segmentObjectKey } from '../core/names.ts'
+import type { BatchHeader } from '../core/record-batch.ts'
+import { rebaseBatch } from '../core/record-batch.ts'
+import { encodeReference } from '../core/reference.ts'
+import type { SegmentChunkInput, SegmentPlan } from '../core/segment.ts'
+import { encodeSegment } from '../core/segment.ts'
+import type { CommitOutcome, CommitUnit, UnitProducer } from './commit.ts'
+import { commitUnits, refusalOfUnavailable } from './commit.ts'
+import type { Context } from './context.ts'
+import { headKeyText } from './context.ts'
+import type { PartitionQueue } from './partition-queue.ts'
+
+/** An append, checked, on its way to a segment. */
+export interface PendingAppend {
+  readonly key: HeadKey
+  readonly bytes: Uint8Array
+  /** Headers of its batches, with their positions in `bytes`. */
+  readonly headers: readonly (BatchHeader & { readonly position: number })[]
+  readonly recordCount: number
+  readonly maxTimestampMs: EpochMs
+  readonly producer?: UnitProducer
+  readonly expectedOffset?: Offset
+  readonly leaderEpoch?: number
+  readonly settle: (outcome: AppendOutcome) => void
+}
+
+export type AppendOutcome =
+  | { readonly kind: 'committed'; readonly base: Offset; readonly isDuplicate: boolean }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | { readonly kind: 'deleted' }
+
+/** A chunk in the making: the appends that share it. */
+interface Chunk {
+  readonly key: HeadKey
+  readonly appends: PendingAppend[]
+  recordCount: number
+  maxTimestampMs: EpochMs
+}
+
+interface Unit extends CommitUnit {
+  readonly chunk: Chunk
+}
+
+/** A chunk whose segment the sweep's fence overtook. */
+interface FencedChunk {
+  readonly chunk: Chunk
+  readonly minSegment: SegmentId
+}
+
+const fencedAttemptsMax = 5
+
+/** Settles every append, whatever happens. */
+export async function flush(context: Context, queue: PartitionQueue, appends: readonly PendingAppend[]): Promise<void> {
+  try {
+    await flushChunks(context, queue, gatherChunks(appends), '', 1)
+  } catch (error) {
+    const why = refusal('INTERNAL', `The append failed: ${error instanceof Error ? error.message : error}`)
+    for (const append of appends) append.settle({ kind: 'refused', refusal: why })
+    throw error
+  }
+}
+
+function gatherChunks(appends: readonly PendingAppend[]): Chunk[] {
+  const chunks: Chunk[] = []
+  const shared = new Map<string, Chunk>()
+  for (const append of appends) {
+    const isOwn =
+      append.producer !== undefined || append.expectedOffset !== undefined || append.leaderEpoch !== undefined
+    const text = headKeyText(append.key)
+    let chunk = isOwn ? undefined : shared.get(text)
+    if (chunk === undefined) {
+      chunk = { key: append.key, appends: [], recordCount: 0, maxTimestampMs: -1 }
+      chunks.push(chunk)
+      if (!isOwn) shared.set(text, chunk)
+    }
+    chunk.appends.push(append)
+    chunk.recordCount += append.recordCount
+    chunk.maxTimestampMs = Math.max(chunk.maxTimestampMs, append.maxTimestampMs)
+  }
+  return chunks
+}
+
+async function flushChunks(
+  context: Context,
+  queue: PartitionQueue,
+  chunks: readonly Chunk[],
+  above: SegmentId | '',
+  fencedAttempt: number,
+): Promise<void> {
+  const sinceMs = context.clock.now() - context.settings.headAgeMsMax
+  const plan = encodeSegment(chunks.map(chunkInput), context.codecs)
+  const uploading = putSegment(context, plan, above).then(
+    (segment) => ({ segment }),
+    (error: unknown) => {
+      if (!(error instanceof Unavailable)) throw error
+      return { failure: refusalOfUnavailable(error) }
+    },
+  )
+  const fenced: FencedChunk[] = []
+  const partitions = [...Map.groupBy(chunks.keys(), (index) => headKeyText(chunkAt(chunks, index).key)).values()]
+  await Promise.all(
+    partitions.map(async (indexes) => {
+      const key = chunkAt(chunks, indexes[0] ?? 0).key
+      // The head is refreshed beside the upload, where the read costs no time.
+      const refreshing = context.heads.recent(key, sinceMs).catch(ignoreUnavailable)
+      const gaps: Unit[] = []
+      // The place in the partition's queue is taken before the upload, so that commits keep the order of flushes.
+      await queue.run(key, async () => {
+        const upload = await uploading
+        if ('failure' in upload) {
+          // Nothing was committed: whatever the store did with the bytes, no head refers to them.
+          for (const index of indexes) settleChunk(chunkAt(chunks, index), { kind: 'refused', refusal: upload.failure })
+          return
+        }
+        await refreshing
+        const units = indexes.map((index) => unitOf(chunkAt(chunks, index), upload.segment, plan, index))
+        await commitUnits(context, key, units, sinceMs, (unit, outcome) => {
+          if (outcome.kind === 'fenced') fenced.push({ chunk: unit.chunk, minSegment: outcome.minSegment })
+          else if (outcome.kind === 'gap') gaps.push(unit)
+          else settleChunk(unit.chunk, outcome)
+        })
+      })
+      await Promise.all(gaps.map((unit) => commitAfterGap(context, queue, unit, fenced)))
+    }),
+  )
+  if (fenced.length === 0) return
+  if (fencedAttempt >= fencedAttemptsMax) {
+    const why = refusal('STORAGE_UNAVAILABLE', 'The sweep kept overtaking this append; nothing was written.', {
+      retryAfterMs: 1_000,
+    })
+    for (const { chunk } of fenced) settleChunk(chunk, { kind: 'refused', refusal: why })
+    return
+  }
+  const highest =
+    fenced
+      .map(({ minSegment }) => minSegment)
+      .sort()
+      .at(-1) ?? ''
+  const again = fenced.map(({ chunk }) => chunk)
+  await flushChunks(context, queue, again, highest, fencedAttempt + 1)
+}
+
+function chunkAt(chunks: readonly Chunk[], index: number): Chunk {
+  const chunk = chunks[index]
+  if (chunk === undefined) throw new Error(`a flush of ${chunks.length} chunks has no chunk ${index}`)
+  return chunk
+}
+
+function unitOf(chunk: Chunk, segment: SegmentId, plan: SegmentPlan, index: number): Unit {
+  const place = plan.chunks[index]
+  if (place === undefined) throw new Error('a segment plan without one of its chunks')
+  const { producer, expectedOffset, leaderEpoch } = chunk.appends[0] ?? {}
+  return {
+    chunk,
+    ref: encodeReference({ segment, ...place }),
+    count: chunk.recordCount,
+    ...(producer === undefined ? {} : { producer }),
+    ...(expectedOffset === undefined ? {} : { expectedOffset }),
+    ...(leaderEpoch === undefined ? {} : { leaderEpoch }),
+  }
+}
+
+/** Base offsets relative to the chunk, patched in the callers' buffers; nothing is copied. */
+function chunkInput(chunk: Chunk): SegmentChunkInput {
+  let delta = 0
+  for (const append of chunk.appends)
+    for (const header of append.headers) {
+      rebaseBatch(append.bytes, header.position, delta)
+      delta += header.recordCount
+    }
+  return {
+    topicId: chunk.key.topicId,
+    partition: chunk.key.partition,
+    batches: chunk.appends.map((append) => append.bytes),
+    recordCount: chunk.recordCount,
+    maxTimestampMs: chunk.maxTimestampMs,
+  }
+}
+
+/** Durable under a fresh id when it returns. A retry sends the same bytes under the same id; `above` lifts the id of a writer whose clock is behind a fence. */
+async function putSegment(context: Context, plan: SegmentPlan, above: SegmentId | ''): Promise<SegmentId> {
+  while (true) {
+    const floorMs = above === '' ? 0 : segmentIdTimeMs(above) + 1
+    const id = segmentIdAt(Math.max(context.clock.now(), floorMs), context.random)
+    let mayBeOurs = false
+    const answer = await context.persist(async () => {
+      try {
+        return await context.objects.create(segmentObjectKey(id), plan.parts)
+      } catch (error) {
+        if (error instanceof Unavailable && error.effects === 'possible') mayBeOurs = true
+        throw error
+      }
+    })
+    if (answer === 'created' || mayBeOurs) return id
+    // Another writer drew the same id in the same millisecond: its bytes are not ours.
+  }
+}
+
+/**
+ * Ahead of its producer's sequence: across processes disorder is normal, so the durable bytes are tried again for a while,
+ * outside the partition's queue, where what comes before may be waiting.
+ */
+async function commitAfterGap(
+  context: Context,
+  queue: PartitionQueue,
+  unit: Unit,
+  fenced: FencedChunk[],
+): Promise<void> {
+  const untilMs = context.clock.now() + context.settings.sequenceGapWaitMs
+  let delayMs = 2
+  while (true) {
+    await nextCommit(context, unit.chunk.key, delayMs)
+    delayMs = Math.min(delayMs * 2, 50)
+    const isLast = context.clock.now() >= untilMs
+    let isGap = false
+    await queue.run(unit.chunk.key, () =>
+      commitUnits(context, unit.chunk.key, [unit], context.clock.now(), (_, outcome) => {
+        if (outcome.kind === 'fenced') fenced.push({ chunk: unit.chunk, minSegment: outcome.minSegment })
+        else if (outcome.kind !== 'gap') settleChunk(unit.chunk, outcome)
+        else if (isLast) {
+          const first = unit.producer?.claim.first
+          settleChunk(unit.chunk, {
+            kind: 'refused',
+            refusal: refusal(
+              'OUT_OF_ORDER_SEQUENCE_NUMBER',
+              `Sequence ${first} is ahead: ${outcome.expected} is expected next (producer ${unit.producer?.key}, partition ${unit.chunk.key.partition}).`,
+              { expectedSequence: outcome.expected },
+            ),
+          })
+        } else isGap = true
+      }),
+    )
+    if (!isGap) return
+  }
+}
+
+/** Until something is committed to the partition in this process, or some time passed. */
+async function nextCommit(context: Context, key: HeadKey, waitMs: number): Promise<void> {
+  const abort = new AbortController()
+  const unwatch = context.commits.watch(key, () => abort.abort())
+  await context.clock.sleep(waitMs, abort.signal)
+  unwatch()
+}
+
+/** Tells every append of the chunk; each gets its own offset. */
+function settleChunk(chunk: Chunk, outcome: CommitOutcome): void {
+  if (outcome.kind === 'fenced' || outcome.kind === 'gap') throw new Error(`${outcome.kind} is not an answer`)
+  if (outcome.kind !== 'committed') {
+    for (const append of chunk.appends) append.settle(outcome)
+    return
+  }
+  let base = outcome.base
+  for (const append of chunk.appends) {
+    append.settle({ kind: 'committed', base, isDuplicate: outcome.isDuplicate })
+    base += append.recordCount
+  }
+}
+
+function ignoreUnavailable(error: unknown): undefined {
+  if (error instanceof Unavailable) return undefined
+  throw error
+}

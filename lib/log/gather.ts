@@ -1,0 +1,110 @@
+/**
+ * Gathering: what is in flight in one process goes into one segment. A flush is sent off when it is full, or after the
+ * linger; while `flushesInFlightMax` are writing, appends wait and gather. Bounded by `pendingBytesMax` (D8).
+ */
+import { refusal, Unavailable } from '../core/errors.ts'
+import { refusalOfUnavailable } from './commit.ts'
+import type { Context } from './context.ts'
+import type { AppendOutcome, PendingAppend } from './flush.ts'
+import { flush } from './flush.ts'
+import { PartitionQueue } from './partition-queue.ts'
+
+export class Gather {
+  readonly #context: Context
+  readonly #queue = new PartitionQueue()
+  #waiting: PendingAppend[] = []
+  #waitingBytes = 0
+  #pendingBytes = 0
+  #inFlight = 0
+  #lingering: AbortController | undefined
+  #isClosed = false
+
+  constructor(context: Context) {
+    this.#context = context
+  }
+
+  /** Adds the append to the next flush and resolves with its outcome. */
+  add(append: Omit<PendingAppend, 'settle'>): Promise<AppendOutcome> {
+    const { settings } = this.#context
+    if (this.#isClosed)
+      return settled({ kind: 'refused', refusal: refusalOfUnavailable(new Unavailable('closed', 'none', 'closed')) })
+    const sizeBytes = append.bytes.byteLength
+    if (this.#pendingBytes + sizeBytes > settings.pendingBytesMax)
+      return settled({
+        kind: 'refused',
+        refusal: refusal(
+          'TOO_MANY_REQUESTS',
+          `${this.#pendingBytes} bytes are waiting to be written, at most ${settings.pendingBytesMax} may; nothing was written.`,
+          { retryAfterMs: 100 },
+        ),
+      })
+    this.#pendingBytes += sizeBytes
+    return new Promise<AppendOutcome>((resolve) => {
+      let isOpen = true
+      const settle = (outcome: AppendOutcome) => {
+        if (!isOpen) return
+        isOpen = false
+        this.#pendingBytes -= sizeBytes
+        resolve(outcome)
+      }
+      this.#waiting.push({ ...append, settle })
+      this.#waitingBytes += sizeBytes
+      this.#consider()
+    })
+  }
+
+  /** No more appends; those that wait are written. */
+  close(): void {
+    this.#isClosed = true
+    this.#lingering?.abort()
+  }
+
+  #consider(): void {
+    if (this.#waiting.length === 0 || this.#inFlight >= this.#context.settings.flushesInFlightMax) return
+    if (this.#waitingBytes >= this.#context.settings.segmentBytesMax) this.#send()
+    else if (this.#lingering === undefined) {
+      const lingering = new AbortController()
+      this.#lingering = lingering
+      const lingerMs = this.#isClosed ? 0 : this.#context.settings.lingerMs
+      this.#context.beside(async () => {
+        await this.#context.clock.sleep(lingerMs, lingering.signal)
+        if (this.#lingering === lingering) this.#lingering = undefined
+        if (this.#waiting.length > 0 && this.#inFlight < this.#context.settings.flushesInFlightMax) this.#send()
+      })
+    }
+  }
+
+  #send(): void {
+    this.#lingering?.abort()
+    this.#lingering = undefined
+    const appends = this.#take()
+    this.#inFlight++
+    this.#context.beside(async () => {
+      try {
+        await flush(this.#context, this.#queue, appends)
+      } finally {
+        this.#inFlight--
+        this.#consider()
+      }
+    })
+    this.#consider()
+  }
+
+  /** The appends of one segment: up to the size, at least one. */
+  #take(): PendingAppend[] {
+    const { segmentBytesMax } = this.#context.settings
+    let count = 0
+    let bytes = 0
+    for (const append of this.#waiting) {
+      if (count > 0 && bytes + append.bytes.byteLength > segmentBytesMax) break
+      bytes += append.bytes.byteLength
+      count++
+    }
+    this.#waitingBytes -= bytes
+    return this.#waiting.splice(0, count)
+  }
+}
+
+function settled(outcome: AppendOutcome): Promise<AppendOutcome> {
+  return Promise.resolve(outcome)
+}

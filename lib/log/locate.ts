@@ -1,0 +1,96 @@
+/**
+ * Where the records from an offset on lie: the head, then at most one query of rows, however long the log is. References
+ * only move from the tail to rows, so the head is always read first.
+ */
+import type { Head, HeadKey } from '../core/head.ts'
+import { tailEntries, tailStart } from '../core/head.ts'
+import { offsetSortKey, rowsCollection } from '../core/items.ts'
+import type { Offset } from '../core/names.ts'
+import type { ChunkReference } from '../core/reference.ts'
+import { decodeReference } from '../core/reference.ts'
+import type { Row } from '../core/row.ts'
+import type { Context } from './context.ts'
+
+/** A chunk and the offsets it holds. */
+export interface Span {
+  readonly ref: ChunkReference
+  readonly base: Offset
+  /** One past the last offset. */
+  readonly end: Offset
+}
+
+const rowsPerQuery = 8
+const farRowsPerQuery = 200
+
+/**
+ * The spans from the one that holds `from` (start <= from < hw) on, contiguous, until they have `bytesWanted` or the
+ * rows that were read end. Undefined: what was read does not hold `from`; begin again from the head, looking `far`.
+ */
+export async function locate(
+  context: Context,
+  head: Head,
+  from: Offset,
+  bytesWanted: number,
+  reading: 'near' | 'far',
+): Promise<readonly Span[] | undefined> {
+  const spans: Span[] = []
+  let bytes = 0
+  let at = from
+  const take = (candidates: readonly Span[]) => {
+    for (const span of candidates) {
+      if (span.end <= at || (spans.length > 0 && bytes >= bytesWanted)) continue
+      spans.push(span)
+      bytes += decodeReference(span.ref).lengthBytes
+      at = span.end
+    }
+  }
+  const inTail = tailStart(head)
+  if (from < inTail) {
+    const rows = await readRows(context, head, from, reading)
+    while (at < inTail && (spans.length === 0 || bytes < bytesWanted)) {
+      const choice = context.rules.rowThatCounts(rows.items, at, rows.isEnd, reading)
+      // A row that only further reading could confirm: for the first offset it is read, beyond that the answer may end.
+      const row = choice.kind === 'found' ? choice.row : undefined
+      if (row === undefined) {
+        if (spans.length > 0) break
+        if (choice.kind === 'read-on' && choice.candidate !== undefined && reading === 'far') return undefined
+        if (choice.kind === 'read-on' && choice.candidate !== undefined) {
+          take(rowSpans(choice.candidate))
+          break
+        }
+        return undefined
+      }
+      take(rowSpans(row))
+      at = Math.max(at, row.last + 1)
+      if (bytes >= bytesWanted) break
+    }
+    if (at < inTail) return spans
+  }
+  take(tailEntries(head))
+  return spans
+}
+
+async function readRows(
+  context: Context,
+  key: HeadKey,
+  from: Offset,
+  reading: 'near' | 'far',
+): Promise<{ items: readonly Row[]; isEnd: boolean }> {
+  const limit = reading === 'near' ? rowsPerQuery : farRowsPerQuery
+  const rows: Row[] = []
+  let start = offsetSortKey(from)
+  while (true) {
+    const items = await context.persist(() =>
+      context.metadata.query(rowsCollection(key.topicId, key.partition), { from: start, limit }),
+    )
+    for (const item of items) rows.push(item.value as unknown as Row)
+    const last = rows[rows.length - 1]
+    const isEnd = items.length < limit || last === undefined
+    if (isEnd || reading === 'near') return { items: rows, isEnd }
+    start = offsetSortKey(last.last + 1)
+  }
+}
+
+export function rowSpans(row: Row): Span[] {
+  return row.chunks.map(({ ref, base }, index) => ({ ref, base, end: row.chunks[index + 1]?.base ?? row.last + 1 }))
+}

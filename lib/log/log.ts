@@ -1,0 +1,189 @@
+/**
+ * The log: what happens, as one object over the ports. Everything a face (HTTP, later protocols) can ask is here; expected
+ * outcomes are values. Only bugs throw.
+ *
+ * A record's way: `produce` or `append` -> gather.ts -> flush.ts (segment) -> commit.ts (offset) -> the answer;
+ * back: fetch.ts -> chunks.ts -> batches.
+ */
+import type { Codecs } from '../core/codec.ts'
+import type { Refusal } from '../core/errors.ts'
+import type { Lease } from '../core/lease.ts'
+import type { EpochMs, Offset, ProducerKey, TopicId, TopicName } from '../core/names.ts'
+import type { NewRecord } from '../core/record-batch.ts'
+import type { Settings } from '../core/settings.ts'
+import type { Topic } from '../core/topic.ts'
+import type { Clock, Metadata, Objects, Random } from '../ports.ts'
+
+export interface LogPorts {
+  readonly objects: Objects
+  readonly metadata: Metadata
+  readonly clock: Clock
+  readonly random: Random
+  readonly codecs: Codecs
+}
+
+export type Answer<Value> = ({ readonly ok: true } & Value) | Refusal
+
+/** An idempotent producer's claim on an append: the whole of it is one batch in the producer's sequence. */
+export interface ProducerStamp {
+  readonly producerId: number
+  readonly epoch: number
+  /** Of the first record, in this partition. */
+  readonly sequence: number
+}
+
+export interface AppendOptions {
+  readonly producer?: ProducerStamp
+  /** Identity for those who want just that: a repeat under the same key and content gets the first answer. Excludes `producer`. */
+  readonly idempotencyKey?: string
+  /** Append only if the partition's end offset is this. */
+  readonly expectedOffset?: Offset
+  /** Written as the exclusive leader of this epoch. */
+  readonly leaderEpoch?: number
+}
+
+export interface AppendRequest extends AppendOptions {
+  readonly topic: string
+  readonly partition: number
+  /** One or more whole record batches (v2), back to back. The buffer is the log's from here on: base offsets are patched in it. A batch with a producer id in its header must be alone. */
+  readonly batches: Uint8Array
+}
+
+export interface Appended {
+  readonly topicId: TopicId
+  readonly partition: number
+  readonly baseOffset: Offset
+  readonly recordCount: number
+  /** With LogAppendTime: the time given to the records. */
+  readonly appendTimeMs?: EpochMs
+  /** True when this was a repeat, answered with the offsets of the first. */
+  readonly isDuplicate: boolean
+}
+
+/** A record to be placed by its partition, its key, or neither. */
+export interface ProduceRecord extends Omit<NewRecord, 'timestampMs'> {
+  readonly partition?: number
+  readonly timestampMs?: EpochMs
+}
+
+export interface ProduceRequest extends AppendOptions {
+  readonly topic: string
+  readonly records: readonly ProduceRecord[]
+}
+
+/** Per record, in input order. */
+export type Produced = Answer<{ readonly partition: number; readonly offset: Offset; readonly timestampMs: EpochMs }>
+
+export interface FetchRequest {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: Offset
+  /** Default `fetchBytesMax`. Whole batches; the first is answered whatever its size. */
+  readonly bytesMax?: number
+  /** Stop after the batch that reaches this many records at or after `offset`. */
+  readonly recordsMax?: number
+  /** Wait up to this long while there is nothing at `offset`. Default 0. */
+  readonly waitMs?: number
+  readonly signal?: AbortSignal
+  /** Refuse when the name now means another topic than this. */
+  readonly topicId?: TopicId
+}
+
+export interface Fetched {
+  readonly topicId: TopicId
+  readonly partition: number
+  /** Whole batches with absolute base offsets, ascending. The first may begin before `offset`. The bytes are the caller's own. */
+  readonly batches: readonly Uint8Array[]
+  /** Where to go on: one past the last offset answered, or `offset` where nothing was. */
+  readonly nextOffset: Offset
+  readonly startOffset: Offset
+  readonly highWatermark: Offset
+}
+
+export interface CreateTopicRequest {
+  readonly name: string
+  readonly partitions?: number
+  readonly configs?: Readonly<Record<string, string | null>>
+  /** Check everything, create nothing. */
+  readonly validateOnly?: boolean
+}
+
+export interface ConfigChange {
+  readonly name: string
+  /** null or absent with DELETE: back to the default. */
+  readonly value: string | null
+}
+
+export interface LeaseGrant {
+  readonly epoch: number
+  readonly untilMs: EpochMs
+}
+
+export interface Log {
+  clusterId(): Promise<string>
+
+  createTopic(request: CreateTopicRequest): Promise<Answer<{ readonly topic: Topic }>>
+  describeTopic(name: string): Promise<Answer<{ readonly topic: Topic }>>
+  /** Live topics by name, ascending. */
+  listTopics(): Promise<readonly Topic[]>
+  alterConfigs(
+    name: string,
+    changes: readonly ConfigChange[],
+    validateOnly?: boolean,
+  ): Promise<Answer<{ readonly topic: Topic }>>
+  /** Raises the partition count to `partitions`. */
+  addPartitions(name: string, partitions: number): Promise<Answer<{ readonly topic: Topic }>>
+  deleteTopic(name: string): Promise<Answer<object>>
+
+  /** Batches as bytes to one partition. */
+  append(request: AppendRequest): Promise<Answer<Appended>>
+  /** Records to the partitions they belong to. One answer per record, in order; a refusal of the whole request is a `Refusal`. */
+  produce(
+    request: ProduceRequest,
+  ): Promise<Answer<{ readonly topicId: TopicId; readonly records: readonly Produced[] }>>
+  allocateProducer(): Promise<Answer<{ readonly producerId: number; readonly epoch: number }>>
+
+  fetch(request: FetchRequest): Promise<Answer<Fetched>>
+  offsets(
+    topic: string,
+    partition: number,
+  ): Promise<Answer<{ readonly topicId: TopicId; readonly startOffset: Offset; readonly highWatermark: Offset }>>
+  /** The first record whose timestamp is at or after `timestampMs`; offset -1 where there is none. */
+  offsetForTimestamp(
+    topic: string,
+    partition: number,
+    timestampMs: EpochMs,
+  ): Promise<Answer<{ readonly topicId: TopicId; readonly offset: Offset; readonly timestampMs: EpochMs }>>
+  /** Raises the log start offset (-1: to the end). Records below it are no longer answered. */
+  deleteRecords(
+    topic: string,
+    partition: number,
+    beforeOffset: Offset,
+  ): Promise<Answer<{ readonly startOffset: Offset }>>
+
+  acquireLease(topic: string, partition: number, owner: string, isExclusive?: boolean): Promise<Answer<LeaseGrant>>
+  renewLease(
+    topic: string,
+    partition: number,
+    owner: string,
+    epoch: number,
+    isExclusive?: boolean,
+  ): Promise<Answer<LeaseGrant>>
+  releaseLease(topic: string, partition: number, owner: string, epoch: number): Promise<Answer<object>>
+  describeLease(
+    topic: string,
+    partition: number,
+  ): Promise<Answer<{ readonly lease: Lease | undefined; readonly leaseEpoch: number }>>
+
+  /** Rolls the partition's tail if there is anything to roll; writers do this by themselves. */
+  roll(topic: string, partition: number): Promise<Answer<{ readonly rolled: number }>>
+  /** Forgets producers that were idle for longer than `producerIdExpirationMs` (P4 holds). */
+  forgetProducers(topic: string, partition: number): Promise<Answer<{ readonly forgotten: number }>>
+
+  /** Resolves when nothing of what was begun (rolls included) is under way: a function calls it before it returns. */
+  settled(): Promise<void>
+  /** Refuses new appends, answers those that wait, wakes waiting fetches, and settles. */
+  close(): Promise<void>
+}
+
+export type { Lease, ProducerKey, Refusal, Settings, Topic, TopicName }
