@@ -1,0 +1,248 @@
+/**
+ * The faces as one function from request to reply.
+ *
+ * What every answer has: `X-Request-Id`, `X-Content-Type-Options: nosniff`, a `Cache-Control` (no-store unless the route
+ * says otherwise: a cache in between must not guess), and JSON with `error_code` and `message` where it is a refusal.
+ */
+import type { Codecs } from '../core/codec.ts'
+import { type Refusal, refusal } from '../core/errors.ts'
+import type { Settings } from '../core/settings.ts'
+import type { Log } from '../log/log.ts'
+import { allowHeader, corsHeaders, optionsReply } from './cors.ts'
+import { describeRoutes } from './openapi.ts'
+import { rawRoutes } from './raw.ts'
+import { recordsReadRoutes } from './records-read.ts'
+import { refusalOfThrown, refusalReply } from './replies.ts'
+import { type BodySource, emptySource, readRequestBody, streamSource } from './request-body.ts'
+import type { HttpRequest, Reply, Route, RouteContext } from './route.ts'
+import { createRouter, type Match } from './router.ts'
+import { serverRoutes } from './server-routes.ts'
+
+export interface AppOptions {
+  readonly log: Log
+  readonly settings: Settings
+  readonly codecs: Codecs
+  /** Milliseconds since 1970. @default Date.now */
+  readonly now?: () => number
+  /** Origins whose pages may read answers, `*` for every one. @default none */
+  readonly cors?: readonly string[]
+  /**
+   * Where clients reach the server, for the links in answers. @default scheme and host of each request. `X-Forwarded-*` is
+   * never believed: anybody can send it.
+   */
+  readonly publicUrl?: string
+  /** Of Highwater, for the OpenAPI document. @default '0.0.0' */
+  readonly version?: string
+  /** Told of every answer of 500 and above, and of unattended work that failed. */
+  readonly onFailure?: (failure: Failure) => void
+  /** Told of every answer. */
+  readonly onAnswer?: (answer: Answered) => void
+}
+
+export interface Failure {
+  readonly requestId: string
+  readonly method: string
+  readonly path: string
+  /** undefined: unattended work, which was answered long before. */
+  readonly status?: number
+  readonly message: string
+  /** What was thrown. */
+  readonly error?: unknown
+}
+
+export interface Answered {
+  readonly requestId: string
+  readonly method: string
+  readonly path: string
+  readonly status: number
+  readonly durationMs: number
+}
+
+/** What only the transport knows of a request. */
+export interface Transport {
+  /** Absent: there is no body. */
+  readonly body?: BodySource
+  /** Aborted when nobody waits for the answer any more. Read only by those who wait, so it may be made when it is read. */
+  readonly signal: AbortSignal
+}
+
+export interface App {
+  /** The hot path: nothing is copied between the transport and the log. Never rejects. */
+  answer(request: HttpRequest, transport: Transport): Promise<Reply>
+  /** The same for everybody who speaks in web requests and responses. Never rejects. */
+  fetch(request: Request): Promise<Response>
+  readonly openApi: object
+  readonly routes: readonly Route[]
+}
+
+export function createApp(options: AppOptions): App {
+  const { log, settings, codecs, now = Date.now, cors = [], publicUrl, onFailure, onAnswer } = options
+  const faces: readonly Route[] = [...rawRoutes, ...recordsReadRoutes]
+  const routes: Route[] = [...faces, ...serverRoutes(() => document)]
+  const openApi = describeRoutes(routes, options.version ?? '0.0.0')
+  const document = JSON.stringify(openApi)
+  const router = createRouter(routes)
+  const fixedBaseUrl = publicUrl?.replace(/\/+$/, '')
+
+  async function answer(request: HttpRequest, transport: Transport): Promise<Reply> {
+    const startedMs = onAnswer === undefined ? 0 : now()
+    const requestId = requestIdOf(request)
+    const { origin, path, search } = splitUrl(request.url)
+    const reply = finish(
+      await reach(request, transport, requestId, origin, path, search),
+      requestId,
+      corsHeaders(request, cors),
+    )
+    onAnswer?.({ requestId, method: request.method, path, status: reply.status, durationMs: now() - startedMs })
+    return request.method === 'HEAD' ? withoutBody(reply) : reply
+  }
+
+  async function reach(
+    request: HttpRequest,
+    transport: Transport,
+    requestId: string,
+    origin: string,
+    path: string,
+    search: string,
+  ): Promise<Reply> {
+    const { method } = request
+    const match = router.match(method, path, mediaTypeOf(request.headers.get('content-type')))
+    if (match.kind !== 'route') return misdirected(match, request, path)
+
+    const context: RouteContext = {
+      log,
+      settings,
+      codecs,
+      request,
+      params: match.params,
+      query: new URLSearchParams(search),
+      baseUrl: (fixedBaseUrl ?? origin) + match.prefix,
+      requestId,
+      get signal() {
+        return transport.signal
+      },
+      now,
+      readBody: () => readRequestBody(request, transport.body ?? emptySource, settings.appendBytesMax),
+      unattended(work) {
+        work.then(
+          (outcome) => {
+            if (isRefusal(outcome)) onFailure?.({ requestId, method, path, message: outcome.message })
+          },
+          (error: unknown) => onFailure?.({ requestId, method, path, message: String(error), error }),
+        )
+      },
+    }
+    try {
+      const reply = await match.route.handle(context)
+      if (reply.status >= 500)
+        onFailure?.({
+          requestId,
+          method,
+          path,
+          status: reply.status,
+          message: typeof reply.body === 'string' ? reply.body : '',
+        })
+      return reply
+    } catch (error) {
+      const reply = refusalReply(refusalOfThrown(error, method === 'GET' || method === 'HEAD'))
+      onFailure?.({ requestId, method, path, status: reply.status, message: String(error), error })
+      return reply
+    }
+  }
+
+  function misdirected(match: Exclude<Match, { kind: 'route' }>, request: HttpRequest, path: string): Reply {
+    switch (match.kind) {
+      case 'unknown-path':
+        return refusalReply(refusal('NOT_FOUND', `There is nothing at ${path}.`))
+      case 'wrong-method': {
+        if (request.method === 'OPTIONS') return optionsReply(request, match.allow, cors)
+        const allow = allowHeader(match.allow)
+        const message = `${request.method} is not allowed at ${path}; allowed are ${allow}.`
+        return refusalReply(refusal('METHOD_NOT_ALLOWED', message), { allow })
+      }
+      case 'wrong-media-type':
+        return refusalReply(
+          refusal('UNSUPPORTED_MEDIA_TYPE', `Send the body as one of ${match.mediaTypes.join(', ')}.`),
+        )
+      default:
+        return match satisfies never
+    }
+  }
+
+  return {
+    answer,
+    openApi,
+    routes,
+    async fetch(request) {
+      const reply = await answer(request, {
+        signal: request.signal,
+        ...(request.body === null ? {} : { body: streamSource(request.body) }),
+      })
+      return toResponse(reply)
+    },
+  }
+}
+
+function finish(reply: Reply, requestId: string, cors: Readonly<Record<string, string>>): Reply {
+  const headers: Record<string, string> = {
+    'cache-control': 'no-store',
+    ...cors,
+    ...reply.headers,
+    'x-request-id': requestId,
+    'x-content-type-options': 'nosniff',
+  }
+  if (cors.vary !== undefined && reply.headers.vary !== undefined) headers.vary = `${reply.headers.vary}, ${cors.vary}`
+  return { status: reply.status, headers, body: reply.body }
+}
+
+/** HEAD: the headers of the answer to GET, its length among them. */
+function withoutBody(reply: Reply): Reply {
+  const { body, status, headers } = reply
+  if (body === null) return reply
+  if (body instanceof ReadableStream) {
+    void body.cancel()
+    return { status, headers, body: null }
+  }
+  return { status, headers: { ...headers, 'content-length': String(lengthOf(body)) }, body: null }
+}
+
+/** Bytes of a body that is no stream. */
+export function lengthOf(body: string | Uint8Array | readonly Uint8Array[]): number {
+  if (typeof body === 'string') return Buffer.byteLength(body)
+  if (body instanceof Uint8Array) return body.byteLength
+  let length = 0
+  for (const part of body) length += part.byteLength
+  return length
+}
+
+function toResponse(reply: Reply): Response {
+  const { status, headers, body } = reply
+  const whole = body instanceof Uint8Array || !Array.isArray(body) ? body : Buffer.concat(body as Uint8Array[])
+  return new Response(whole as BodyInit | null, { status, headers })
+}
+
+function requestIdOf(request: HttpRequest): string {
+  const given = request.headers.get('x-request-id')
+  return given !== null && /^[\w.:+/=-]{1,128}$/.test(given) ? given : crypto.randomUUID()
+}
+
+/** `http://host/path?query`; what comes after a `#` is never sent. */
+function splitUrl(url: string): { origin: string; path: string; search: string } {
+  const pathAt = url.indexOf('/', url.indexOf('://') + 3)
+  if (pathAt < 0) return { origin: url, path: '/', search: '' }
+  const searchAt = url.indexOf('?', pathAt)
+  const origin = url.slice(0, pathAt)
+  if (searchAt < 0) return { origin, path: url.slice(pathAt), search: '' }
+  return { origin, path: url.slice(pathAt, searchAt), search: url.slice(searchAt) }
+}
+
+/** Without parameters, in lower case; empty where there is none. */
+export function mediaTypeOf(contentType: string | null): string {
+  if (contentType === null) return ''
+  const end = contentType.indexOf(';')
+  return (end < 0 ? contentType : contentType.slice(0, end)).trim().toLowerCase()
+}
+
+function isRefusal(outcome: unknown): outcome is Refusal {
+  return typeof outcome === 'object' && outcome !== null && 'ok' in outcome && outcome.ok === false
+}

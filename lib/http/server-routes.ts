@@ -1,0 +1,86 @@
+/** What a server says about itself: its description and its health. */
+import { Unavailable } from '../core/errors.ts'
+import { jsonReply } from './replies.ts'
+import type { JsonSchema, OpenApiResponse, Route, RouteContext } from './route.ts'
+
+/** How long a health check waits for the metadata store before it says no. */
+const readyWaitMsMax = 2_000
+
+/** @param openApi the document as JSON; called when it is asked for */
+export function serverRoutes(openApi: () => string): readonly Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/openapi.json',
+      operation: {
+        operationId: 'getOpenApi',
+        summary: 'This document',
+        tags: ['Server'],
+        responses: { 200: { description: 'OpenAPI 3.1', content: { 'application/json': {} } } },
+      },
+      handle: async () => ({
+        status: 200,
+        headers: { 'content-type': 'application/json', 'cache-control': 'no-cache' },
+        body: openApi(),
+      }),
+    },
+    {
+      method: 'GET',
+      path: '/health',
+      operation: {
+        operationId: 'getHealth',
+        summary: 'Whether the server can do its work',
+        tags: ['Server'],
+        responses: {
+          200: health('The metadata store answers'),
+          503: health('The metadata store cannot be reached'),
+        },
+      },
+      async handle(context) {
+        const ready = await isReady(context)
+        return jsonReply(ready ? 200 : 503, { live: true, ready })
+      },
+    },
+    {
+      method: 'GET',
+      path: '/health/live',
+      operation: {
+        operationId: 'getHealthLive',
+        summary: 'Whether the process answers',
+        tags: ['Server'],
+        responses: { 200: health('It does') },
+      },
+      handle: async () => jsonReply(200, { live: true }),
+    },
+  ]
+}
+
+const healthSchema: JsonSchema = {
+  type: 'object',
+  required: ['live'],
+  properties: { live: { const: true }, ready: { type: 'boolean' } },
+}
+
+function health(description: string): OpenApiResponse {
+  return { description, content: { 'application/json': { schema: healthSchema } } }
+}
+
+/** No topic can have this name's place: what counts is that the store answers, not what. */
+async function isReady({ log }: RouteContext): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), readyWaitMsMax)
+  })
+  const reached = log.clusterId().then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof Unavailable) return false
+      throw error
+    },
+  )
+  try {
+    return await Promise.race([reached, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
