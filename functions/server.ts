@@ -1,0 +1,134 @@
+/** The embedded server: the whole log in one process, over a data directory or in memory. */
+
+import { nativeCodecs } from '../lib/adapters/codecs-native.ts'
+import { type DataDirectory, openDataDirectory } from '../lib/adapters/local/data-directory.ts'
+import { MemoryMetadata, MemoryObjects } from '../lib/adapters/memory.ts'
+import { systemClock, systemRandom } from '../lib/adapters/system.ts'
+import { parseSettings, type Settings } from '../lib/core/settings.ts'
+import { createApp } from '../lib/http/app.ts'
+import { type RunningServer, serve } from '../lib/http/node-server.ts'
+import { createLog } from '../lib/log/create-log.ts'
+import packageJson from '../package.json' with { type: 'json' }
+
+export interface StartOptions {
+  readonly host: string
+  /** 0: any that is free. */
+  readonly port: number
+  /** undefined: in memory, gone when the server stops. */
+  readonly dataDir?: string
+  readonly settings?: Partial<Settings>
+  /** Origins whose pages may read answers. @default none */
+  readonly cors?: readonly string[]
+  /** Where clients reach the server, where that is not what they connect to. */
+  readonly publicUrl?: string
+  /** @default silence */
+  readonly logger?: Logger
+}
+
+/** What of a pino logger is used. */
+export interface Logger {
+  info(fields: object, message: string): void
+  error(fields: object, message: string): void
+  debug(fields: object, message: string): void
+}
+
+export interface Started {
+  readonly url: string
+  /** Stops accepting, answers what is running, and closes the data directory. What was acknowledged is durable before (D2). */
+  close(): Promise<void>
+}
+
+/** The server cannot start, for a reason that whoever starts it can do something about. The message is one sentence. */
+export class StartError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.name = 'StartError'
+  }
+}
+
+/** @throws StartError: wrong settings, a data directory or a port that cannot be had */
+export async function startServer(options: StartOptions): Promise<Started> {
+  const { host, port, dataDir, cors, publicUrl, logger } = options
+  const parsed = parseSettings({ ...options.settings, isSoleProcess: true })
+  if (!parsed.ok) throw new StartError(parsed.message)
+  const { settings } = parsed
+
+  const stores = dataDir === undefined ? memoryStores() : await openStores(dataDir)
+  const log = createLog(
+    {
+      objects: stores.objects,
+      metadata: stores.metadata,
+      clock: systemClock,
+      random: systemRandom,
+      codecs: nativeCodecs,
+    },
+    settings,
+  )
+  const app = createApp({
+    log,
+    settings,
+    codecs: nativeCodecs,
+    version: packageJson.version,
+    ...(cors === undefined ? {} : { cors }),
+    ...(publicUrl === undefined ? {} : { publicUrl }),
+    ...(logger === undefined
+      ? {}
+      : {
+          onFailure: ({ error, ...failure }) => logger.error({ ...failure, err: error }, 'request failed'),
+          onAnswer: (answered) => logger.debug(answered, 'request'),
+        }),
+  })
+  let server: RunningServer
+  try {
+    server = await serve({ app, host, port })
+  } catch (error) {
+    await log.close()
+    await stores.close()
+    throw new StartError(listenFailure(error, host, port), error)
+  }
+  logger?.info({ url: server.url, dataDir, version: packageJson.version }, 'started')
+
+  let closing: Promise<void> | undefined
+  const close = async () => {
+    await server.close()
+    await log.close()
+    await stores.close()
+    logger?.info({ url: server.url }, 'stopped')
+  }
+  return {
+    url: server.url,
+    close: () => {
+      closing ??= close()
+      return closing
+    },
+  }
+}
+
+type Stores = Pick<DataDirectory, 'objects' | 'metadata' | 'close'>
+
+function memoryStores(): Stores {
+  return { objects: new MemoryObjects(), metadata: new MemoryMetadata(), close: async () => {} }
+}
+
+async function openStores(dataDir: string): Promise<Stores> {
+  try {
+    return await openDataDirectory(dataDir)
+  } catch (error) {
+    throw new StartError(error instanceof Error ? error.message : String(error), error)
+  }
+}
+
+function listenFailure(error: unknown, host: string, port: number): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  switch (code) {
+    case 'EADDRINUSE':
+      return `Port ${port} on ${host} is in use by another process; choose another with --port.`
+    case 'EACCES':
+      return `This user may not listen on port ${port}; choose one of 1024 or above with --port.`
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `${host} is no address of this machine; choose another with --host.`
+    default:
+      return `Cannot listen on ${host} port ${port}: ${message}`
+  }
+}
