@@ -72,45 +72,45 @@ function readRecords(
   const records: ProduceRecord[] = new Array(items.length)
   for (let index = 0; index < items.length; index++) {
     const item = items[index]
-    if (!isFields(item)) return invalid(index, '', `must be an object, not ${shown(item)}.`)
+    if (!isFields(item)) return invalid(index, ` must be an object, not ${shown(item)}.`)
     const record: Mutable<ProduceRecord> = { key: null, value: null }
     if (pathPartition !== undefined) record.partition = pathPartition
     for (const name in item) {
       const data = item[name]
       if (data === null) {
-        if (!isRecordField(name)) return invalid(index, '', `has an unrecognized field: ${name}`)
+        if (!isRecordField(name)) return invalid(index, ` has an unrecognized field: ${name}`)
         continue
       }
       switch (name) {
         case 'key':
         case 'value': {
           const bytes = encodeEmbedded(format, data, arena)
-          if (typeof bytes === 'string') return invalid(index, `.${name}`, bytes)
+          if (typeof bytes === 'string') return invalid(index, `.${name}: ${bytes}`)
           record[name] = bytes
           break
         }
         case 'partition': {
           if (!isWhole(data, partitionIndexMax))
-            return invalid(index, '.partition', `must be a whole number from 0, not ${shown(data)}.`)
+            return invalid(index, `.partition must be a whole number from 0, not ${shown(data)}.`)
           if (pathPartition !== undefined && data !== pathPartition)
-            return invalid(index, '.partition', `is ${data}, but the request is for partition ${pathPartition}.`)
+            return invalid(index, `.partition is ${data}, but the request is for partition ${pathPartition}.`)
           record.partition = data
           break
         }
         case 'timestamp': {
           if (!isWhole(data, Number.MAX_SAFE_INTEGER))
-            return invalid(index, '.timestamp', `must be milliseconds since 1970, not ${shown(data)}.`)
+            return invalid(index, `.timestamp must be milliseconds since 1970, not ${shown(data)}.`)
           record.timestampMs = data
           break
         }
         case 'headers': {
           const headers = readHeaders(data, arena)
-          if (typeof headers === 'string') return invalid(index, '.headers', headers)
+          if (typeof headers === 'string') return invalid(index, `.headers ${headers}`)
           record.headers = headers
           break
         }
         default:
-          return invalid(index, '', `has an unrecognized field: ${name}`)
+          return invalid(index, ` has an unrecognized field: ${name}`)
       }
     }
     records[index] = record
@@ -154,6 +154,6 @@ export function isWhole(value: unknown, max: number): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max
 }
 
-function invalid(index: number, field: string, message: string): Refusal {
-  return refusal('INVALID_PAYLOAD', `records[${index}]${field} ${message}`)
+function invalid(index: number, message: string): Refusal {
+  return refusal('INVALID_PAYLOAD', `records[${index}]${message}`)
 }
