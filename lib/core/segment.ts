@@ -79,7 +79,7 @@ export interface PlannedChunk {
  */
 export function encodeSegment(inputs: readonly SegmentChunkInput[], codecs: Codecs, merged?: MergedRun): SegmentPlan {
   if (inputs.length < 1 || inputs.length > segmentChunksMax)
-    throw new RangeError(`a segment has 1 to ${segmentChunksMax} chunks, not ${inputs.length}`)
+    throw notASegment(`${inputs.length} chunks, where 1 to ${segmentChunksMax} are allowed`)
   const parts: Uint8Array[] = [encodeSegmentHeader()]
   const chunks: SegmentIndexChunk[] = []
   let position = segmentHeaderBytes
@@ -89,11 +89,13 @@ export function encodeSegment(inputs: readonly SegmentChunkInput[], codecs: Code
     const { topicId, partition, baseOffset = -1 } = input
     const laid = layOutChunk(input, position, merged !== undefined, codecs)
     if (merged !== undefined) {
-      assertInput(topicId === merged.topicId && partition === merged.partition, 'another partition than merged')
-      assertInput(baseOffset >= offsetMin, `base offset ${baseOffset} below ${offsetMin}`)
+      if (topicId !== merged.topicId || partition !== merged.partition)
+        throw notASegment('another partition than merged')
+      if (!(baseOffset >= offsetMin)) throw notASegment(`base offset ${baseOffset} below ${offsetMin}`)
       offsetMin = baseOffset + laid.offsetCount
-      assertInput(offsetMin <= merged.lastOffset + 1, `offset ${offsetMin - 1} after the last, ${merged.lastOffset}`)
-    } else assertInput(baseOffset === -1, 'a base offset before the commit')
+      if (!(offsetMin <= merged.lastOffset + 1))
+        throw notASegment(`offset ${offsetMin - 1} after the last, ${merged.lastOffset}`)
+    } else if (baseOffset !== -1) throw notASegment('a base offset before the commit')
     chunks.push({ topicId, partition, baseOffset, ...laid.chunk })
     for (const bytes of input.batches) parts.push(bytes)
     position += laid.chunk.lengthBytes
@@ -105,7 +107,7 @@ export function encodeSegment(inputs: readonly SegmentChunkInput[], codecs: Code
   const end = encodeSegmentEnd({ ...kind, chunks, ...totals }, position, codecs)
   parts.push(end)
   const sizeBytes = position + end.length
-  assertInput(sizeBytes <= segmentObjectBytesMax, `${sizeBytes} bytes, more than ${segmentObjectBytesMax}`)
+  if (sizeBytes > segmentObjectBytesMax) throw notASegment(`${sizeBytes} bytes, more than ${segmentObjectBytesMax}`)
   return { parts, sizeBytes, chunks }
 }
 
@@ -127,12 +129,10 @@ function layOutChunk(
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     for (let at = 0; at < bytes.length; ) {
       const size = bytes.length - at < 61 ? 0 : view.getInt32(at + 8) + 12
-      assertInput(size >= 61 && size <= bytes.length - at && bytes[at + 16] === 2, `no whole batch at ${done + at}`)
+      if (size < 61 || size > bytes.length - at || bytes[at + 16] !== 2) throw notASegment(`no batch at ${done + at}`)
       const offset = readI64(view, at)
-      assertInput(
-        isMerged ? offset >= nextOffset : offset === nextOffset,
-        `a batch at offset ${offset} where ${nextOffset} follows`,
-      )
+      if (!(isMerged ? offset >= nextOffset : offset === nextOffset))
+        throw notASegment(`a batch at offset ${offset} where ${nextOffset} follows`)
       const start = starts[starts.length - 1]!
       if (lengthBytes > stretchedChunkBytesMin && done + at - start.at >= stretchBytesMin)
         starts.push({ head: heads.count, at: done + at, offset, before: maxTimestampMs })
@@ -144,13 +144,11 @@ function layOutChunk(
     }
     done += bytes.length
   }
-  assertInput(heads.count > 0, 'a chunk without batches')
-  assertInput(recordCount === input.recordCount, `${recordCount} records, said to be ${input.recordCount}`)
-  assertInput(isMerged || recordCount === nextOffset, `${recordCount} records for ${nextOffset} offsets`)
-  assertInput(
-    maxTimestampMs === Math.max(-1, input.maxTimestampMs),
-    `largest timestamp ${maxTimestampMs}, said to be ${input.maxTimestampMs}`,
-  )
+  if (heads.count === 0) throw notASegment('a chunk without batches')
+  if (recordCount !== input.recordCount) throw notASegment(`${recordCount} records, said to be ${input.recordCount}`)
+  if (!isMerged && recordCount !== nextOffset) throw notASegment(`${recordCount} records for ${nextOffset} offsets`)
+  if (maxTimestampMs !== Math.max(-1, input.maxTimestampMs))
+    throw notASegment(`largest timestamp ${maxTimestampMs}, said to be ${input.maxTimestampMs}`)
   const stretches = starts.map((start, index): Stretch => {
     const next = starts[index + 1]
     return {
@@ -357,6 +355,6 @@ function damaged(message: string, at: number): SegmentFault {
   return segmentFault('damaged', message, at)
 }
 
-function assertInput(isTrue: boolean, message: string): void {
-  if (!isTrue) throw new RangeError(`not a segment: ${message}`)
+function notASegment(message: string): RangeError {
+  return new RangeError(`not a segment: ${message}`)
 }
