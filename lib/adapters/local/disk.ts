@@ -8,7 +8,7 @@
 import fs from 'node:fs'
 import { promisify } from 'node:util'
 
-/** An open file. */
+/** An open file or directory. */
 export type FileNumber = number
 
 export interface Disk {
@@ -26,7 +26,8 @@ export interface Disk {
   rename(path: string, newPath: string): Promise<void>
   /** Nothing happens where there is no such name. */
   unlink(path: string): Promise<void>
-  syncDirectory(path: string): Promise<void>
+  openDirectory(path: string): Promise<FileNumber>
+  syncDirectory(directory: FileNumber): Promise<void>
   openFile(path: string): Promise<{ readonly file: FileNumber; readonly sizeBytes: number } | undefined>
   /** Fewer bytes where the file ends. */
   readFile(file: FileNumber, position: number, length: number): Promise<Uint8Array>
@@ -58,14 +59,8 @@ export const systemDisk: Disk = {
   link: (path, newPath) => unless('EEXIST', link(path, newPath).then(always('linked')), 'exists'),
   rename: (path, newPath) => rename(path, newPath),
   unlink: (path) => unless('ENOENT', unlink(path), undefined),
-  async syncDirectory(path) {
-    const directory = await open(path, 'r')
-    try {
-      await fsync(directory)
-    } finally {
-      await close(directory)
-    }
-  },
+  openDirectory: (path) => open(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY),
+  syncDirectory: (directory) => fsync(directory),
   async openFile(path) {
     const file = await unless('ENOENT', open(path, 'r'), undefined)
     if (file === undefined) return undefined
@@ -89,6 +84,16 @@ export const systemDisk: Disk = {
   },
   list: (path) => readdir(path),
   sizeBytes: (path) => unless('ENOENT', stat(path).then(sizeOf), undefined),
+}
+
+/** Makes the names in a directory durable, once. */
+export async function syncDirectoryOnce(disk: Disk, path: string): Promise<void> {
+  const directory = await disk.openDirectory(path)
+  try {
+    await disk.syncDirectory(directory)
+  } finally {
+    await disk.closeFile(directory)
+  }
 }
 
 /** Calls `write` with what is left until nothing is: the system may take less than it was given. */

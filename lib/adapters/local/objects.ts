@@ -12,8 +12,8 @@
 import { dirname } from 'node:path'
 import { Unavailable } from '../../core/errors.ts'
 import type { ObjectEntry, Objects } from '../../ports.ts'
-import type { Disk } from './disk.ts'
-import { errorCode } from './disk.ts'
+import type { Disk, FileNumber } from './disk.ts'
+import { errorCode, syncDirectoryOnce } from './disk.ts'
 import { OpenFiles } from './open-files.ts'
 
 /** Lower case, since some file systems do not tell `a` from `A`; no name begins with a dot. */
@@ -38,7 +38,7 @@ export async function openLocalObjects(disk: Disk, root: string, prefixes: reado
   }
   for (const path of directories) await disk.makeDirectory(path)
   // Also where nothing was made: an earlier process may have stopped between making and syncing.
-  for (const parent of new Set([...directories].map((path) => dirname(path)))) await disk.syncDirectory(parent)
+  for (const parent of new Set([...directories].map((path) => dirname(path)))) await syncDirectoryOnce(disk, parent)
   for (const name of await disk.list(unfinished)) await disk.unlink(`${unfinished}/${name}`)
   return new LocalObjects(disk, root, prefixes)
 }
@@ -67,21 +67,24 @@ export class LocalObjects implements Objects {
     return this.#run(async () => {
       const directory = this.#directoryOf(key)
       const unfinished = `${this.#root}/unfinished/${this.#nextUnfinished++}`
+      let file: FileNumber | undefined
       try {
-        await this.#writeDurably(unfinished, parts)
+        file = await this.#disk.createFile(unfinished)
+        await this.#disk.writeFile(file, parts)
+        await this.#disk.syncFile(file)
       } catch (error) {
-        await this.#discard(unfinished)
+        await this.#discard(unfinished, file)
         throw unavailable(error, `Object ${key} could not be written`, 'none')
       }
       let outcome: 'linked' | 'exists'
       try {
         outcome = await this.#disk.link(unfinished, this.#path(key))
       } catch (error) {
-        await this.#discard(unfinished)
+        await this.#discard(unfinished, file)
         throw unavailable(error, `Object ${key} could not be given its key`, isFull(error) ? 'none' : 'possible')
       }
       // The other name may go while the directory is synced: the answer waits for both.
-      const [synced] = await Promise.allSettled([directory.sync(), this.#discard(unfinished)])
+      const [synced] = await Promise.allSettled([directory.sync(), this.#discard(unfinished, file)])
       if (synced.status === 'rejected')
         throw unavailable(synced.reason, `The directory of object ${key} could not be synced`, 'possible')
       return outcome === 'linked' ? 'created' : 'exists'
@@ -144,21 +147,13 @@ export class LocalObjects implements Objects {
     this.#isClosed = true
     await Promise.allSettled(this.#underWay)
     await this.#files.close()
+    for (const directory of this.#directories.values()) await directory.close()
   }
 
-  async #writeDurably(path: string, parts: readonly Uint8Array[]): Promise<void> {
-    const file = await this.#disk.createFile(path)
-    try {
-      await this.#disk.writeFile(file, parts)
-      await this.#disk.syncFile(file)
-    } finally {
-      await this.#disk.closeFile(file)
-    }
-  }
-
-  /** What cannot be removed now is at the next open. */
-  async #discard(unfinished: string): Promise<void> {
-    await this.#disk.unlink(unfinished).catch(() => undefined)
+  /** Closes the file and takes its first name away. A failure loses nothing: what counts was synced, and leftovers are removed at the next open. */
+  async #discard(unfinished: string, file: FileNumber | undefined): Promise<void> {
+    if (file !== undefined) await this.#disk.closeFile(file).catch(ignored)
+    await this.#disk.unlink(unfinished).catch(ignored)
   }
 
   #path(key: string): string {
@@ -192,6 +187,8 @@ class Directory {
   readonly #disk: Disk
   #running: Promise<void> | undefined
   #next: Promise<void> | undefined
+  /** Opened once and kept: it is synced for every object. */
+  #opened: FileNumber | undefined
   #failure: unknown
 
   constructor(disk: Disk, path: string) {
@@ -209,6 +206,10 @@ class Directory {
     return this.#next
   }
 
+  async close(): Promise<void> {
+    if (this.#opened !== undefined) await this.#disk.closeFile(this.#opened).catch(ignored)
+  }
+
   async #start(): Promise<void> {
     this.#next = undefined
     this.#running = this.#sync()
@@ -222,13 +223,16 @@ class Directory {
   async #sync(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure
     try {
-      await this.#disk.syncDirectory(this.path)
+      this.#opened ??= await this.#disk.openDirectory(this.path)
+      await this.#disk.syncDirectory(this.#opened)
     } catch (error) {
       this.#failure = error
       throw error
     }
   }
 }
+
+const ignored = () => undefined
 
 function isFull(error: unknown): boolean {
   const code = errorCode(error)
