@@ -27,7 +27,7 @@ export function encodeReference(place: ChunkPlace): ChunkReference {
 
 /** The place a reference names; throws on a string that no writer made (a damaged item). */
 export function decodeReference(reference: ChunkReference): ChunkPlace {
-  const [segment = '', position = '', length = '', timestamp = '', ...rest] = reference.split('.')
+  const [segment = '', position = '', length = '', timestamp = ''] = reference.split('.')
   const place = {
     segment,
     position: Number.parseInt(position, 36),
@@ -36,10 +36,10 @@ export function decodeReference(reference: ChunkReference): ChunkPlace {
   }
   if (
     !isSegmentId(segment) ||
-    rest.length > 0 ||
-    !(place.position >= 0) ||
-    !(place.lengthBytes > 0) ||
-    Number.isNaN(place.maxTimestampMs)
+    !(place.position >= 0 && place.position <= Number.MAX_SAFE_INTEGER) ||
+    !(place.lengthBytes > 0 && place.lengthBytes <= Number.MAX_SAFE_INTEGER) ||
+    !Number.isSafeInteger(place.maxTimestampMs) ||
+    encodeReference({ ...place, segment }) !== reference // parseInt reads past what is not a digit
   )
     throw new Error(`damaged chunk reference ${JSON.stringify(reference)}`)
   return { ...place, segment }
