@@ -57,8 +57,12 @@ const segmentTimeDigits = 9
 const segmentRandomDigits = 11
 const segmentIdPattern = /^[0-9a-z]{20}$/
 
-/** The least id of that millisecond: what a fence or a horizon is made of. */
+/** The last millisecond that an id can hold, in the year 5188. */
+export const segmentIdTimeMsMax = 36 ** segmentTimeDigits - 1
+
+/** The least id of that millisecond: what a fence or a horizon is made of. Throws for a clock that is no clock: such an id would not fit a reference. */
 export function segmentIdFloor(nowMs: EpochMs): SegmentId {
+  if (!(nowMs <= segmentIdTimeMsMax)) throw new RangeError(`no segment id can be of the time ${nowMs}`)
   return (Math.max(0, Math.floor(nowMs)).toString(36).padStart(segmentTimeDigits, '0') +
     '0'.repeat(segmentRandomDigits)) as SegmentId
 }
