@@ -1,0 +1,15 @@
+/** The behaviour of the log, whatever stores are under it. */
+import { appendSuite } from './log-append.ts'
+import { fetchSuite } from './log-fetch.ts'
+import type { StoresFactory } from './log-fixture.ts'
+import { leaseSuite } from './log-leases.ts'
+import { producerSuite } from './log-producers.ts'
+import { topicSuite } from './log-topics.ts'
+
+export function logConformance(name: string, factory: StoresFactory): void {
+  topicSuite(name, factory)
+  appendSuite(name, factory)
+  producerSuite(name, factory)
+  fetchSuite(name, factory)
+  leaseSuite(name, factory)
+}
