@@ -30,6 +30,8 @@ export function gzipDecompress(bytes: Uint8Array, bytesMax: number): Decompresse
     if (content.length === size) return { ok: true, bytes: plainBytes(content) }
     return { ok: false, reason: 'corrupt', message: `${content.length} bytes; the stream claims ${size}` }
   } catch (error) {
-    return zlibFault(error)
+    const fault = zlibFault(error)
+    // The limit was what the stream said of itself, and that was within the caller's.
+    return { ...fault, reason: 'corrupt' }
   }
 }

@@ -7,7 +7,7 @@ export function plainBytes(bytes: Uint8Array): Uint8Array {
 }
 
 /** Damaged input as a value; what zlib did not say about its input is thrown on. */
-export function zlibFault(error: unknown): Decompressed {
+export function zlibFault(error: unknown): Decompressed & { ok: false } {
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     if (error.code === 'ERR_BUFFER_TOO_LARGE')
       return { ok: false, reason: 'too-large', message: 'more than is allowed' }

@@ -20,6 +20,7 @@
  * Offsets, timestamps and producer ids are JavaScript numbers: a 64-bit value beyond 2^53 is a fault.
  */
 import { type Codecs, type CompressionType, compressionTypes } from './codec.ts'
+import { readI64, writeI64 } from './int64.ts'
 import {
   type LogRecord,
   measureRecords,
@@ -84,7 +85,6 @@ const compressionBits = 0b111
 const logAppendTimeBit = 1 << 3
 const transactionalBit = 1 << 4
 const controlBit = 1 << 5
-const two32 = 2 ** 32
 
 // --- Headers ---------------------------------------------------------------------------------------------------------
 
@@ -280,8 +280,16 @@ function clientFault(
 
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
+/** Which records of a batch are wanted. A record of 7 bytes becomes an object of a hundred: say how many at most. */
+export interface RecordSelection {
+  /** @default 0 */
+  offsetMin?: number
+  /** @default all */
+  recordsMax?: number
+}
+
 /**
- * Reads a stored batch whole, its CRC checked. Offsets are `header.baseOffset` + delta; keys and values are views into
+ * Reads a stored batch, its CRC checked. Offsets are `header.baseOffset` + delta; keys and values are views into
  * `bytes` or into the decompressed records, which `bytesMax` bounds.
  */
 export function decodeBatch(
@@ -289,20 +297,22 @@ export function decodeBatch(
   at: number,
   codecs: Codecs,
   bytesMax: number,
+  selection: RecordSelection = {},
 ): { ok: true; header: BatchHeader; records: LogRecord[] } | BatchFault {
   const read = readIntact(bytes, at, codecs)
   if (!read.ok) return read
   const { header } = read
   const opened = openRecords(bytes, at, header, codecs, bytesMax)
   if (!opened.ok) return opened
-  const records = readRecords(opened.bytes, opened.walk, header.baseOffset)
+  const records = readRecords(opened.bytes, opened.walk, header.baseOffset, selection)
   if (opened.walk.fault !== null) return fault('INVALID_RECORD', opened.walk.fault, positionOf(opened.walk, at, header))
   return { ok: true, header, records }
 }
 
 /**
- * The first record of the batch at `at` whose timestamp is `timestampMs` or later: its exact offset and timestamp,
- * or `record: null`. Builds no records, and does not even decompress where the header already says no.
+ * The first record of the batch at `at` whose timestamp is `timestampMs` or later (and whose offset is at least
+ * `offsetMin`): its exact offset and timestamp, or `record: null`. Builds no records, and does not even decompress
+ * where the header already says no.
  */
 export function firstRecordAtOrAfter(
   bytes: Uint8Array,
@@ -310,6 +320,7 @@ export function firstRecordAtOrAfter(
   timestampMs: number,
   codecs: Codecs,
   bytesMax: number,
+  offsetMin = 0,
 ): { ok: true; record: { offset: number; timestampMs: number } | null } | BatchFault {
   const read = readIntact(bytes, at, codecs)
   if (!read.ok) return read
@@ -319,8 +330,9 @@ export function firstRecordAtOrAfter(
   if (!opened.ok) return opened
   const { walk } = opened
   while (walk.next()) {
-    if (walk.timestampMs < timestampMs) continue
-    return { ok: true, record: { offset: header.baseOffset + walk.offsetDelta, timestampMs: walk.timestampMs } }
+    const offset = header.baseOffset + walk.offsetDelta
+    if (walk.timestampMs < timestampMs || offset < offsetMin) continue
+    return { ok: true, record: { offset, timestampMs: walk.timestampMs } }
   }
   if (walk.fault !== null) return fault('INVALID_RECORD', walk.fault, positionOf(walk, at, header))
   return { ok: true, record: null }
@@ -496,18 +508,6 @@ function viewOf(bytes: Uint8Array): DataView {
 /** The same bytes as a Uint8Array and nothing more: views of a Node Buffer would be Buffers, and print as them. */
 function plain(bytes: Uint8Array): Uint8Array {
   return bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-/** A signed 64-bit integer, NaN if it is not a safe one. */
-function readI64(view: DataView, at: number): number {
-  const value = view.getInt32(at) * two32 + view.getUint32(at + 4)
-  return Number.isSafeInteger(value) ? value : Number.NaN
-}
-
-function writeI64(view: DataView, at: number, value: number): void {
-  if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is not a safe integer`)
-  view.setInt32(at, Math.floor(value / two32))
-  view.setUint32(at + 4, value >>> 0)
 }
 
 function fault(code: BatchFault['code'], message: string, at: number): BatchFault {

@@ -150,11 +150,20 @@ export class RecordWalk {
   }
 }
 
-/** The records of a walk, whole: keys and values are views into its bytes. Look at `walk.fault` afterwards. */
-export function readRecords(bytes: Uint8Array, walk: RecordWalk, baseOffset: number): LogRecord[] {
+/**
+ * The records of a walk, from offset `offsetMin` on and no more than `recordsMax`: keys and values are views into its
+ * bytes. Look at `walk.fault` afterwards.
+ */
+export function readRecords(
+  bytes: Uint8Array,
+  walk: RecordWalk,
+  baseOffset: number,
+  { offsetMin = 0, recordsMax = Number.POSITIVE_INFINITY }: { offsetMin?: number; recordsMax?: number },
+): LogRecord[] {
   const records: LogRecord[] = []
   const keys = new HeaderKeys(bytes)
-  while (walk.next()) {
+  while (records.length < recordsMax && walk.next()) {
+    if (baseOffset + walk.offsetDelta < offsetMin) continue
     const { keyAt, keyLength, valueAt, valueLength } = walk
     records.push({
       offset: baseOffset + walk.offsetDelta,
