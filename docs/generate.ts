@@ -1,0 +1,86 @@
+/** Writes the pages that are tables of the code: `npm run docs`. A test holds the pages to what this makes. */
+import { writeFileSync } from 'node:fs'
+import { errorCatalogue } from '../lib/core/errors.ts'
+import type { Setting } from '../lib/core/settings.ts'
+import { settingsTable } from '../lib/core/settings.ts'
+import type { TopicConfigEntry } from '../lib/core/topic.ts'
+import { topicConfigs } from '../lib/core/topic.ts'
+
+const generated = '<!-- Made by `npm run docs` from the code; edits are lost. -->'
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+function errorsPage(): string {
+  const rows = Object.entries(errorCatalogue).map(([code, entry]) => [
+    `\`${code}\``,
+    `${entry.status}`,
+    `${entry.restCode}`,
+    entry.kafkaCode === -1 ? '' : `${entry.kafkaCode}`,
+    entry.retriable ? 'yes' : 'no',
+    entry.effects,
+    entry.whatToDo,
+  ])
+  return `# Errors
+
+${generated}
+
+Every error of every face is one of these (\`lib/core/errors.ts\`). Over HTTP the body is \`{"error_code": …, "message": "…"}\` with the
+\`error_code\` of the Kafka REST conventions, whose first three digits are the status. *Effects* says whether the write may have
+happened although it was answered with the error.
+
+${table(['code', 'status', 'error_code', "Kafka's code", 'retry can help', 'effects', 'what to do'], rows)}
+`
+}
+
+function settingsPage(): string {
+  const rows = Object.entries(settingsTable as Record<string, Setting>).map(([name, setting]) => [
+    `\`${name}\``,
+    `${setting.default}`,
+    setting.unit,
+    setting.min === undefined ? '' : `${setting.min} to ${setting.max}`,
+    setting.kafka ?? '',
+    setting.meaning,
+  ])
+  return `# Settings
+
+${generated}
+
+Settings of a log (\`lib/core/settings.ts\`): options of \`highwater start\` (\`lingerMs\` is \`--linger-ms\`), and the second argument of
+\`createLog\`. What belongs to one topic is a [topic config](topic-configs.md).
+
+${table(['setting', 'default', 'unit', 'range', "Kafka's name", 'meaning'], rows)}
+`
+}
+
+function topicConfigsPage(): string {
+  const rows = Object.entries(topicConfigs as Record<string, TopicConfigEntry>).map(([name, entry]) => [
+    `\`${name}\``,
+    entry.type,
+    `\`${entry.default}\``,
+    entry.effect === 'some' ? 'yes' : 'accepted only',
+    entry.doc,
+  ])
+  return `# Topic configs
+
+${generated}
+
+Kafka's names, types, ranges and defaults (\`lib/core/topic.ts\`). *Accepted only* means that Kafka's tools may set it and nothing here
+depends on it. Retention, compaction and sweeping are not in this release: their configs are validated, stored and shown, and will be
+applied by it.
+
+${table(['config', 'type', 'default', 'has an effect', 'meaning'], rows)}
+`
+}
+
+/** Path in docs/ -> content. */
+export const pages: Readonly<Record<string, string>> = {
+  'errors.md': errorsPage(),
+  'settings.md': settingsPage(),
+  'topic-configs.md': topicConfigsPage(),
+}
+
+if (import.meta.main)
+  for (const [name, content] of Object.entries(pages)) writeFileSync(new URL(name, import.meta.url), content)
