@@ -1,0 +1,110 @@
+/**
+ * The client of a Highwater server, for Node, browsers and edge runtimes: it needs `fetch`, `AbortController`, typed arrays
+ * and timers, and for gzip `CompressionStream`.
+ */
+import { Admin } from './admin.ts'
+import { type ClientCodecs, platformCodecs } from './compression.ts'
+import { Producer, type ProducerOptions } from './producer.ts'
+import { Reader, type ReaderOptions } from './reader.ts'
+import { type Fetch, type OutgoingRequest, systemTiming, type Timing, Transport } from './transport.ts'
+
+export interface HighwaterOptions {
+  /** Of the server, with a path prefix where there is one. */
+  readonly url: string | URL
+  /** @default globalThis.fetch */
+  readonly fetch?: Fetch
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Called for every request; the headers that it answers are added. For tokens that expire, and for signatures. */
+  readonly authorize?: (
+    request: OutgoingRequest,
+  ) => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>
+  /** How long one request may take; a long poll may take its wait in addition. @default 30_000 */
+  readonly timeoutMs?: number
+  /** How long an administrative call is repeated where that is safe. @default 60_000 */
+  readonly retryTimeoutMs?: number
+  /** Pause after the first failure; doubles up to `retryDelayMsMax`, with jitter. A Retry-After is honoured. @default 100 */
+  readonly retryDelayMs?: number
+  /** @default 5_000 */
+  readonly retryDelayMsMax?: number
+  /** Compression beyond what the platform has; see {@link ClientCodecs}. */
+  readonly codecs?: ClientCodecs
+  /** The clock and the dice, for tests. */
+  readonly timing?: Timing
+}
+
+/**
+ * A connection to a server, in name only: HTTP has none, so there is nothing to open or close.
+ *
+ * @example
+ * const highwater = new Highwater({ url: 'http://127.0.0.1:8082' })
+ * await highwater.admin.createTopic('greetings')
+ *
+ * const producer = highwater.producer()
+ * await producer.send({ topic: 'greetings', key: 'world', value: 'hello' })
+ * await producer.close()
+ *
+ * for await (const record of highwater.reader({ topic: 'greetings', partition: 0 })) {
+ *   console.log(record.offset, text(record.value))
+ *   break
+ * }
+ */
+export class Highwater {
+  readonly admin: Admin
+  readonly #transport: Transport
+  readonly #codecs: ClientCodecs
+
+  /** @throws TypeError for a URL that is none */
+  constructor(options: HighwaterOptions) {
+    const { timeoutMs = 30_000, retryTimeoutMs = 60_000, retryDelayMs = 100, retryDelayMsMax = 5_000 } = options
+    this.#transport = new Transport({
+      ...options,
+      timeoutMs,
+      retryTimeoutMs,
+      retryDelayMs,
+      retryDelayMsMax,
+      timing: options.timing ?? systemTiming,
+    })
+    this.#codecs = platformCodecs(options.codecs)
+    this.admin = new Admin(this.#transport)
+  }
+
+  /**
+   * Something to send records with. Keep one for as long as there is something to send: it batches, and its producer id is
+   * what makes repeats safe.
+   *
+   * @throws RangeError for options that contradict each other
+   * @example
+   * await using producer = highwater.producer({ compression: 'gzip', lingerMs: 20 })
+   * for (const order of orders) {
+   *   await producer.ready
+   *   producer.send({ topic: 'orders', key: order.customer, value: JSON.stringify(order) }).catch(report)
+   * }
+   * await producer.flush()
+   */
+  producer(options: ProducerOptions = {}): Producer {
+    return new Producer(this.#transport, this.#codecs, options)
+  }
+
+  /**
+   * Reads a partition.
+   *
+   * @example
+   * const reader = highwater.reader({ topic: 'orders', partition: 0, from: 'earliest' })
+   * for await (const record of reader) console.log(record.offset, json(record.value))
+   */
+  reader(options: ReaderOptions): Reader {
+    return new Reader(this.#transport, this.#codecs, options)
+  }
+}
+
+export type { Admin, CreateTopicOptions, TopicConfig, TopicDescription, TopicSummary } from './admin.ts'
+export type { ClientCodec, ClientCodecs } from './compression.ts'
+// biome-ignore lint/performance/noBarrelFile: the one door of the client; what is behind it, users need not know.
+export { HighwaterError, type HighwaterErrorCode } from './error.ts'
+export type { OffsetAtTime, Offsets } from './offsets.ts'
+export type { Producer, ProducerOptions } from './producer.ts'
+export type { Sent } from './producer-lane.ts'
+export type { From, Reader, ReaderOptions, ReadRecord } from './reader.ts'
+export { type Content, json, type ProducerRecord, text } from './record.ts'
+export type { Fetch, OutgoingRequest, Timing } from './transport.ts'
