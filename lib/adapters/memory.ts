@@ -6,6 +6,7 @@ import type { Head, HeadCommand, HeadKey } from '../core/head.ts'
 import { decideHead } from '../core/head.ts'
 import type { Item, ItemKey } from '../core/items.ts'
 import type { HeadAnswer, ItemWrite, Metadata, ObjectEntry, Objects, QueryRange, WriteAnswer } from '../ports.ts'
+import { frozen } from './frozen.ts'
 import { assertWrites, isMet } from './item-conditions.ts'
 
 export class MemoryObjects implements Objects {
@@ -182,11 +183,4 @@ function concatenated(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length
   }
   return whole
-}
-
-/** Freezes a value and all below it. What is frozen already was frozen to the ground, so that a new head costs its new parts. */
-function frozen<Value>(value: Value): Value {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
-  for (const part of Object.values(value)) frozen(part)
-  return Object.freeze(value)
 }

@@ -10,6 +10,7 @@
  * - Nothing is answered before COMMIT, a refusal neither: it may rest on a neighbour that is not durable yet (D1).
  * - What readers see was committed: heads from `#heads`, which only a finished group changes, items from a connection
  *   that reads what was committed. Nobody else writes the file, so the heads in memory are those on disk.
+ *   They are frozen, since every reader gets the same.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { Unavailable } from '../../core/errors.ts'
@@ -17,6 +18,7 @@ import type { Head, HeadCommand, HeadKey } from '../../core/head.ts'
 import { decideHead } from '../../core/head.ts'
 import type { Item, ItemKey, Json } from '../../core/items.ts'
 import type { Condition, HeadAnswer, ItemWrite, Metadata, QueryRange, WriteAnswer } from '../../ports.ts'
+import { frozen } from '../frozen.ts'
 import { assertWrites, isMet, itemName } from '../item-conditions.ts'
 import type { RowWrite } from './database.ts'
 import { openForReading } from './database.ts'
@@ -81,7 +83,7 @@ export class LocalMetadata implements Metadata {
 
   createHead(head: Head): Promise<'created' | 'exists'> {
     // A copy, taken now: the caller's object does not become the store's.
-    const fresh = structuredClone(head)
+    const fresh = frozen(structuredClone(head))
     return this.#enqueue((group) => {
       if (this.#head(group, fresh) !== undefined) return 'exists'
       group.heads.set(headName(fresh), fresh)
@@ -97,9 +99,10 @@ export class LocalMetadata implements Metadata {
       const decision = decideHead(head, command)
       if (!decision.ok || !this.#areMet(group, writes))
         return { applied: false, head, items: this.#present(group, writes) }
-      group.heads.set(headName(key), decision.next)
+      const next = frozen(decision.next)
+      group.heads.set(headName(key), next)
       apply(group, writes)
-      return { applied: true, head: decision.next }
+      return { applied: true, head: next }
     })
   }
 
@@ -208,7 +211,7 @@ export class LocalMetadata implements Metadata {
     }
     const row = reading(() => this.#select.head.get(key.topicId, key.partition)) as unknown as [string] | undefined
     if (row === undefined) return undefined
-    const head = JSON.parse(row[0]) as Head
+    const head = frozen(JSON.parse(row[0]) as Head)
     this.#keep(head)
     return head
   }
