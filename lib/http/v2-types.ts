@@ -5,7 +5,8 @@
  * `application/vnd.kafka.v2+json`, or plain JSON for those who only accept that; nobody is sent away with 406.
  */
 import { type Refusal, refusal } from '../core/errors.ts'
-import { jsonReply, refusalReply } from './replies.ts'
+import { negotiate } from './accept.ts'
+import { jsonReply, jsonType, refusalReply } from './replies.ts'
 import type { JsonSchema, OpenApiResponse, Reply, RouteContext } from './route.ts'
 import type { EmbeddedFormat } from './v2-embedded.ts'
 
@@ -20,7 +21,7 @@ const formats: ReadonlyMap<string, EmbeddedFormat> = new Map<string, EmbeddedFor
   [v2TextType, 'text'],
   // No embedded format is named: the convention's default.
   [v2Type, 'binary'],
-  ['application/json', 'binary'],
+  [jsonType, 'binary'],
   ['application/octet-stream', 'binary'],
   ['', 'binary'],
 ])
@@ -42,9 +43,7 @@ export function embeddedFormatOf(
 }
 
 function answerType(context: RouteContext): string {
-  const accept = context.request.headers.get('accept')
-  if (accept === null || accept.includes('vnd.kafka')) return v2Type
-  return accept.includes('application/json') ? 'application/json' : v2Type
+  return negotiate(context.request.headers.get('accept'), [v2Type, jsonType]) ?? v2Type
 }
 
 export function v2Reply(
@@ -73,5 +72,5 @@ export function v2Refusal(context: RouteContext, refused: Refusal): Reply {
 /** For the `responses` of operations. */
 export function v2Response(description: string, schema: JsonSchema, example?: unknown): OpenApiResponse {
   const media = example === undefined ? { schema } : { schema, example }
-  return { description, content: { [v2Type]: media, 'application/json': media } }
+  return { description, content: { [v2Type]: media, [jsonType]: media } }
 }
