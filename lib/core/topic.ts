@@ -40,6 +40,8 @@ export interface TopicConfigEntry {
   /** Inclusive range of a number; without it, what the type holds. */
   readonly min?: number
   readonly max?: number
+  /** A number of that range that is none of the values. */
+  readonly hole?: number
   /** The texts that are allowed: of a string, or of each element of a list. */
   readonly values?: readonly string[]
   /** Instead of `values`, the form of each element of a list. */
@@ -67,6 +69,7 @@ export const topicConfigs = {
     default: '-1',
     min: -1,
     max: 9,
+    hole: 0,
     effect: 'none',
     doc: 'Level of gzip where the server compresses; -1 is the default level.',
   },
@@ -421,7 +424,7 @@ function canonicalValue(entry: TopicConfigEntry, given: string): CanonicalValue 
       if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text))
         return { ok: false, message: `${quote(given)} is not a number.` }
       const value = Number(text)
-      if (value < min || value > max) return { ok: false, message: `${text} is not within ${min} and ${max}.` }
+      if (value < min || value > max) return { ok: false, message: `${quote(text)} is not within ${min} and ${max}.` }
       return { ok: true, text: String(value) }
     }
     case 'string': {
@@ -446,6 +449,7 @@ function canonicalInteger(entry: TopicConfigEntry, type: 'int' | 'long', text: s
   const value = digits.length > 20 ? undefined : BigInt(digits)
   if (value === undefined || value < min || value > max)
     return { ok: false, message: `${quote(text)} is not within ${min} and ${max}.` }
+  if (entry.hole !== undefined && value === BigInt(entry.hole)) return { ok: false, message: `it cannot be ${value}.` }
   return { ok: true, text: String(value) }
 }
 
