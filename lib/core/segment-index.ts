@@ -41,6 +41,7 @@
  * Magic, version and CRC are the last 12 bytes in every version, so that an unknown one can be named.
  */
 import type { Codecs } from './codec.ts'
+import { readI64, writeI64 } from './int64.ts'
 import type { EpochMs, Offset, TopicId } from './names.ts'
 import { topicIdFromRandom } from './names.ts'
 
@@ -389,8 +390,6 @@ function decodeStretches(
 
 // --- Bytes -----------------------------------------------------------------------------------------------------------
 
-const two32 = 2 ** 32
-
 function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
@@ -420,23 +419,11 @@ function writeTopicId(bytes: Uint8Array, at: number, id: TopicId): void {
 }
 
 function writeU32(view: DataView, at: number, value: number): void {
-  if (!(Number.isInteger(value) && value >= 0 && value < two32)) throw new RangeError(`${value} is not a u32`)
+  if (!(Number.isInteger(value) && value >= 0 && value < 2 ** 32)) throw new RangeError(`${value} is not a u32`)
   view.setUint32(at, value)
 }
 
 function writeU64(view: DataView, at: number, value: number): void {
   if (!(value >= 0)) throw new RangeError(`${value} is not a u64`)
   writeI64(view, at, value)
-}
-
-function writeI64(view: DataView, at: number, value: number): void {
-  if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is not a safe integer`)
-  view.setInt32(at, Math.floor(value / two32))
-  view.setUint32(at + 4, value >>> 0)
-}
-
-/** A signed 64-bit integer, NaN where it is not a safe one: no comparison with it holds. */
-export function readI64(view: DataView, at: number): number {
-  const value = view.getInt32(at) * two32 + view.getUint32(at + 4)
-  return Number.isSafeInteger(value) ? value : Number.NaN
 }

@@ -15,6 +15,7 @@
  * damage anywhere is found as surely as with one CRC over the chunk, without reading the records a second time.
  */
 import type { Codecs } from './codec.ts'
+import { readI64 } from './int64.ts'
 import type { EpochMs, Offset, TopicId } from './names.ts'
 import { readBatchHeader } from './record-batch.ts'
 import type { MergedRun, SegmentFault, SegmentIndex, SegmentIndexChunk, Stretch } from './segment-index.ts'
@@ -23,7 +24,6 @@ import {
   decodeSegmentTail,
   encodeSegmentEnd,
   encodeSegmentHeader,
-  readI64,
   segmentChunksMax,
   segmentFault,
   segmentHeaderBytes,
