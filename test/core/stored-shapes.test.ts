@@ -1,0 +1,131 @@
+/** Heads, rows and items have no codec: their shape is what the code makes. docs/format.md has one of each, which must stay readable. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, test } from 'node:test'
+import { decideHead, type Head, type HeadCommand, newHead, tailEntries } from '../../lib/core/head.ts'
+import {
+  type ClusterItem,
+  clusterIdKey,
+  type Grave,
+  graveKey,
+  type ItemKey,
+  type ProducerIdsItem,
+  type ProducerItem,
+  producerIdsKey,
+  producerItemKey,
+  rowKey,
+  topicKey,
+} from '../../lib/core/items.ts'
+import { producerKeyOfId, type SegmentId, type TopicId, type TopicName } from '../../lib/core/names.ts'
+import { encodeReference } from '../../lib/core/reference.ts'
+import type { Row } from '../../lib/core/row.ts'
+import type { Topic } from '../../lib/core/topic.ts'
+
+const topicId = 'AAECAwQFBgcICQoLDA0ODw' as TopicId
+const name = 'orders' as TopicName
+const producer = producerKeyOfId(4711)
+const t0 = 1_700_000_000_000
+const segment = '0lojz1s0kabcdefghijk' as SegmentId
+const first = encodeReference({ segment, position: 8, lengthBytes: 157, maxTimestampMs: t0 + 5 })
+const second = encodeReference({ segment, position: 165, lengthBytes: 73, maxTimestampMs: -1 })
+
+/** The examples of docs/format.md by what follows "```json". */
+const examples = new Map<string, unknown>()
+const page = readFileSync(new URL('../../docs/format.md', import.meta.url), 'utf8')
+for (const [, title, json] of page.matchAll(/```json (\S+)\n([\s\S]*?)```/g)) examples.set(title!, JSON.parse(json!))
+
+function isStoredAs(title: string, value: unknown): void {
+  assert.deepEqual(JSON.parse(JSON.stringify(value)), examples.get(title))
+}
+
+/** What the head of the page went through. */
+const headHistory: HeadCommand[] = [
+  {
+    kind: 'lease',
+    act: 'take',
+    claim: { owner: 'a', seenEpoch: 0, untilMs: t0 + 10_000, isExclusive: false },
+  },
+  { kind: 'append', chunks: [{ ref: first, count: 3 }], seen: 0 },
+  { kind: 'roll', generation: 0, refs: [] },
+  { kind: 'forget', producerFloor: 4000 },
+  {
+    kind: 'append',
+    chunks: [
+      {
+        ref: second,
+        count: 1,
+        producer: { key: producer, claim: { epoch: 2, first: 0, last: 0 }, home: 'head', seen: undefined },
+      },
+    ],
+    seen: 1,
+  },
+  { kind: 'trim', start: 1 },
+  { kind: 'fence', minSegment: `${segment.slice(0, 7)}${'0'.repeat(13)}` as SegmentId },
+]
+
+describe('what was stored by this version', () => {
+  test('of a head is what its commands made of it', () => {
+    let head = newHead({ topicId, partition: 0 })
+    for (const command of headHistory) {
+      const decision = decideHead(head, command)
+      assert.ok(decision.ok)
+      head = decision.next
+    }
+    isStoredAs('head', head)
+  })
+
+  test('of a head is understood', () => {
+    const head = examples.get('head') as Head
+    assert.deepEqual(tailEntries(head), [
+      { ref: first, base: 0, end: 3 },
+      { ref: second, base: 3, end: 4 },
+    ])
+    const repeated = decideHead(head, { kind: 'append', chunks: [{ ref: first, count: 3 }], seen: 0 })
+    assert.deepEqual(repeated, { ok: false, refusal: { reason: 'already-committed', ref: first, base: 0 } })
+  })
+
+  test('of rows and items keeps its shape', () => {
+    const row: Row = {
+      first: 0,
+      last: 3,
+      chunks: [
+        { ref: first, base: 0 },
+        { ref: second, base: 3 },
+      ],
+      maxTimestampMs: t0 + 5,
+      maxTimestampSoFarMs: t0 + 5,
+      isMerged: false,
+    }
+    isStoredAs('row', row)
+    isStoredAs('cluster/id', { clusterId: topicId } satisfies ClusterItem)
+    isStoredAs('cluster/producer-ids', { next: 5000 } satisfies ProducerIdsItem)
+    const topic: Topic = {
+      name,
+      id: topicId,
+      partitions: 12,
+      configs: { 'retention.ms': '3600000' },
+      state: 'live',
+      createdMs: t0,
+    }
+    isStoredAs('topics/orders', topic)
+    isStoredAs(`graves/${topicId}`, { name, partitions: 12, deletedMs: t0 } satisfies Grave)
+    const item: ProducerItem = {
+      state: { epoch: 2, batches: [{ first: 0, last: 0, base: 3 }] },
+      usedMs: t0,
+    }
+    isStoredAs(`producers/${topicId}/0/4711`, item)
+  })
+
+  test('keeps its keys', () => {
+    const keys: [ItemKey, string, string][] = [
+      [clusterIdKey, 'cluster', 'id'],
+      [producerIdsKey, 'cluster', 'producer-ids'],
+      [topicKey(name), 'topics', 'orders'],
+      [graveKey(topicId), 'graves', topicId],
+      [rowKey(topicId, 12, 3), `rows/${topicId}/12`, '0000000000000003'],
+      [rowKey(topicId, 0, Number.MAX_SAFE_INTEGER), `rows/${topicId}/0`, '9007199254740991'],
+      [producerItemKey(topicId, 12, producer), `producers/${topicId}/12`, '4711'],
+    ]
+    for (const [key, collection, sort] of keys) assert.deepEqual(key, { collection, sort })
+  })
+})
