@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import type { Codecs } from '../../lib/core/codec.ts'
-import { crc32c } from '../../lib/core/crc32c.ts'
-import { type TopicId, topicIdFromRandom } from '../../lib/core/names.ts'
-import { encodeBatch, rebaseBatch, stampMaxTimestamp } from '../../lib/core/record-batch.ts'
+import type { TopicId } from '../../lib/core/names.ts'
 import {
-  checkChunk,
   checkSegment,
   checkStretch,
   encodeSegment,
@@ -28,146 +23,22 @@ import {
   stretchBytesMin,
   stretchedChunkBytesMin,
 } from '../../lib/core/segment-index.ts'
-
-/** Segments never compress. */
-const codecs: Codecs = {
-  crc32c,
-  compress: (_type, bytes) => bytes,
-  decompress: (_type, bytes) => ({ ok: true, bytes }),
-}
-
-const t0 = 1_700_000_000_000
-const topicA = topicIdFromRandom(Uint8Array.from({ length: 16 }, (_, index) => index))
-const topicB = topicIdFromRandom(Uint8Array.from({ length: 16 }, (_, index) => 32 + index))
-const text = (string: string) => new TextEncoder().encode(string)
-
-/** A batch of `count` records at a relative offset, `valueBytes` of value in the first. */
-function batch(offset: number, count = 1, timestampMs = t0, valueBytes = 3): Uint8Array {
-  const records = Array.from({ length: count }, (_, index) => ({
-    timestampMs,
-    key: null,
-    value: new Uint8Array(index === 0 ? valueBytes : 0),
-  }))
-  const bytes = encodeBatch({ records, compression: 'none' }, codecs)
-  rebaseBatch(bytes, 0, offset)
-  return bytes
-}
-
-function chunk(batches: Uint8Array[], recordCount: number, over: Partial<SegmentChunkInput> = {}): SegmentChunkInput {
-  return { topicId: topicA, partition: 0, batches, recordCount, maxTimestampMs: t0, ...over }
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    bytes.set(part, at)
-    at += part.length
-  }
-  return bytes
-}
-
-function encoded(chunks: readonly SegmentChunkInput[], merged?: MergedRun): Uint8Array<ArrayBuffer> {
-  return joined(encodeSegment(chunks, codecs, merged).parts)
-}
-
-function checked(bytes: Uint8Array): SegmentIndex {
-  const answer = checkSegment(bytes, codecs)
-  assert.ok(answer.ok, answer.ok ? '' : `${answer.message} (at ${answer.at})`)
-  return answer.index
-}
-
-/** The two golden segments, as they were written when the version was new. */
-function golden(name: string): Uint8Array<ArrayBuffer> {
-  const lines = readFileSync(new URL(`golden/${name}`, import.meta.url), 'utf8').split('\n')
-  const hex = lines.map((line) => line.replace(/#.*/, '').trim()).join('')
-  return Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16))
-}
-
-const goldenChunks: SegmentChunkInput[] = [
-  chunk(
-    [
-      encodeBatch(
-        {
-          compression: 'none',
-          records: [
-            { timestampMs: t0, key: text('k1'), value: text('one') },
-            { timestampMs: t0 + 5, key: null, value: text('two'), headers: [{ key: 'h', value: text('v') }] },
-          ],
-        },
-        codecs,
-      ),
-      based(
-        2,
-        encodeBatch(
-          {
-            compression: 'none',
-            producerId: 4711,
-            producerEpoch: 2,
-            baseSequence: 7,
-            records: [{ timestampMs: t0 + 3, key: text('k1'), value: null }],
-          },
-          codecs,
-        ),
-      ),
-    ],
-    3,
-    { maxTimestampMs: t0 + 5 },
-  ),
-  chunk(
-    [encodeBatch({ compression: 'none', records: [{ timestampMs: -1, key: null, value: text('three') }] }, codecs)],
-    1,
-    { topicId: topicB, partition: 9999, maxTimestampMs: -1 },
-  ),
-]
-
-const mergedRun = { topicId: topicA, partition: 7, firstOffset: 5_000_000_000, lastOffset: 5_000_000_011 }
-
-const mergedChunks: SegmentChunkInput[] = [
-  chunk(
-    [
-      encodeBatch(
-        {
-          compression: 'none',
-          records: [{ timestampMs: t0 + 5, key: text('k2'), value: text('two') }],
-          offsetDeltas: [1],
-        },
-        codecs,
-      ),
-      based(
-        4,
-        encodeBatch(
-          { compression: 'none', records: [{ timestampMs: t0 + 3, key: text('k1'), value: text('x') }] },
-          codecs,
-        ),
-      ),
-    ],
-    2,
-    { partition: 7, baseOffset: 5_000_000_000, maxTimestampMs: t0 + 5 },
-  ),
-  chunk(
-    [
-      encodeBatch(
-        {
-          compression: 'none',
-          records: [],
-          lastOffsetDelta: 0,
-          producerId: 4711,
-          producerEpoch: 2,
-          baseSequence: 7,
-        },
-        codecs,
-      ),
-    ],
-    0,
-    { partition: 7, baseOffset: 5_000_000_010, maxTimestampMs: -1 },
-  ),
-]
-
-function based(offset: number, bytes: Uint8Array): Uint8Array {
-  rebaseBatch(bytes, 0, offset)
-  return bytes
-}
+import {
+  batch,
+  checked,
+  chunk,
+  codecs,
+  encoded,
+  golden,
+  goldenChunks,
+  joined,
+  mergedChunks,
+  mergedRun,
+  t0,
+  text,
+  topicA,
+  topicB,
+} from './segment-samples.ts'
 
 describe('a segment of version 1', () => {
   test('is read as it was written when the version was new', () => {
@@ -516,146 +387,5 @@ describe('a chunk', () => {
       }
     })
     fc.assert(property, { numRuns: 40 })
-  })
-})
-
-describe('damage to a segment', () => {
-  const samples = [golden('segment-v1.hex'), golden('segment-v1-merged.hex')]
-
-  test('of any single bit is found', () => {
-    for (const sample of samples)
-      for (let at = 0; at < sample.length; at++)
-        for (let bit = 0; bit < 8; bit++) {
-          const bytes = sample.slice()
-          bytes[at]! ^= 1 << bit
-          const answer = checkSegment(bytes, codecs)
-          assert.ok(!answer.ok, `bit ${bit} of byte ${at}`)
-          assert.ok(answer.at >= 0 && answer.at <= bytes.length && answer.message.endsWith('.'))
-        }
-  })
-
-  test('of a large chunk is found in each of its bytes that a batch’s own CRC leaves out', () => {
-    const batches = Array.from({ length: 12 }, (_, index) => batch(index, 1, t0 + index, 40_000))
-    const sample = encoded([chunk(batches, 12, { maxTimestampMs: t0 + 11 })])
-    assert.ok(checked(sample).chunks[0]!.stretches.length > 2)
-    for (let index = 0; index < 12; index++)
-      for (let at = 8 + index * batches[0]!.length, byte = 0; byte < 21; byte++) {
-        sample[at + byte]! ^= 4
-        assert.ok(!checkSegment(sample, codecs).ok, `byte ${byte} of batch ${index}`)
-        sample[at + byte]! ^= 4
-      }
-    checked(sample)
-  })
-
-  test('by cutting it off anywhere is found', () => {
-    for (const sample of samples)
-      for (let length = 0; length < sample.length; length++) {
-        assert.ok(!checkSegment(sample.subarray(0, length), codecs).ok)
-        const tail = decodeSegmentTail(sample.subarray(0, length), length, codecs)
-        assert.ok(!tail.ok && tail.reason !== 'need-more')
-      }
-  })
-
-  test('by cutting off its beginning is found', () => {
-    for (const sample of samples)
-      for (let from = 1; from <= sample.length; from++) {
-        assert.ok(!checkSegment(sample.subarray(from), codecs).ok)
-        assert.ok(!decodeSegmentTail(sample.subarray(from), sample.length - from, codecs).ok)
-      }
-  })
-
-  test('by exchanging two batches, or one for another that is valid, is found', () => {
-    const parts = encodeSegment([chunk([batch(0), batch(1), batch(2)], 3)], codecs).parts
-    const [header, first, second, third, end] = parts as [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array]
-    checked(joined([header, first, second, third, end]))
-    assert.ok(!checkSegment(joined([header, second, first, third, end]), codecs).ok)
-    const other = second.slice()
-    stampMaxTimestamp(other, 0, t0 - 1, codecs)
-    assert.ok(!checkSegment(joined([header, first, other, third, end]), codecs).ok)
-  })
-
-  test('of the footer is not read as the need for more', () => {
-    const bytes = samples[0]!.slice()
-    bytes[bytes.length - segmentFooterBytes + 7]! ^= 1
-    const answer = decodeSegmentTail(bytes.subarray(bytes.length - segmentFooterBytes), bytes.length, codecs)
-    assert.ok(!answer.ok && answer.reason === 'damaged')
-  })
-})
-
-describe('a lie about numbers, with every CRC right', () => {
-  const samples = [golden('segment-v1.hex'), golden('segment-v1-merged.hex')]
-
-  /** Puts the CRCs of index and footer right after a change to either. */
-  function signed(bytes: Uint8Array<ArrayBuffer>): Uint8Array {
-    const view = new DataView(bytes.buffer)
-    const footer = bytes.length - segmentFooterBytes
-    const [position, length] = [Number(view.getBigUint64(footer)), Number(view.getBigUint64(footer + 8))]
-    if (position + length <= bytes.length)
-      view.setUint32(footer + 16, crc32c(bytes.subarray(position, position + length)))
-    view.setUint32(footer + 100, crc32c(bytes.subarray(footer, footer + 100)))
-    return bytes
-  }
-
-  test('is a fault, or the segment of exactly these bytes', () => {
-    const lie = fc.record({
-      sample: fc.constantFrom(...samples),
-      fromEnd: fc.integer({ min: 13, max: 248 }),
-      width: fc.constantFrom(1, 2, 4, 8),
-      value: fc.oneof(
-        fc.constantFrom(0n, 1n, 2n, 3n, 0x7fffffffn, 0x80000000n, 0xffffffffn, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n),
-        fc.bigInt(0n, 2n ** 64n - 1n),
-      ),
-    })
-    const property = fc.property(fc.array(lie, { minLength: 1, maxLength: 3 }), (lies) => {
-      const bytes = lies[0]!.sample.slice()
-      for (const { fromEnd, width, value } of lies)
-        for (let byte = 0; byte < Math.min(width, fromEnd - 12); byte++)
-          bytes[bytes.length - fromEnd + byte] = Number((value >> BigInt(8 * (width - 1 - byte))) & 255n)
-      signed(bytes)
-      const tail = decodeSegmentTail(bytes.subarray(100), bytes.length, codecs)
-      if (!tail.ok && tail.reason === 'need-more') assert.ok(tail.needBytes <= bytes.length)
-      const answer = checkSegment(bytes, codecs)
-      if (answer.ok) assert.deepEqual(reencoded(answer.index, bytes), bytes)
-    })
-    fc.assert(property, { numRuns: 2000 })
-  })
-
-  function reencoded(index: SegmentIndex, bytes: Uint8Array): Uint8Array {
-    const chunks = index.chunks.map(({ baseOffset, position, lengthBytes, ...rest }) => ({
-      ...rest,
-      batches: [bytes.subarray(position, position + lengthBytes)],
-      ...(baseOffset === -1 ? {} : { baseOffset }),
-    }))
-    return encoded(chunks, index.merged)
-  }
-
-  test('about the number of chunks or stretches allocates nothing', () => {
-    for (const field of [20, 24, 8, 0])
-      for (const value of [0, 1, 3, 4_000_000_000]) {
-        const bytes = samples[0]!.slice()
-        new DataView(bytes.buffer).setUint32(bytes.length - segmentFooterBytes + field, value)
-        const before = process.memoryUsage().arrayBuffers
-        const answer = decodeSegmentTail(signed(bytes), bytes.length, codecs)
-        assert.ok(!answer.ok || value === 0)
-        assert.ok(process.memoryUsage().arrayBuffers - before < 1_000_000)
-      }
-  })
-
-  test('about a chunk is told by checking its bytes', () => {
-    const bytes = samples[0]!
-    const first = checked(bytes).chunks[0]!
-    const own = bytes.subarray(first.position, first.position + first.lengthBytes)
-    assert.deepEqual(checkChunk(own, first, codecs), { ok: true, endOffset: 3 })
-    const lies: Partial<SegmentIndexChunk>[] = [
-      { batchCount: 3 },
-      { recordCount: 4 },
-      { maxTimestampMs: t0 },
-      { headsCrc: first.headsCrc ^ 1 },
-      { lengthBytes: first.lengthBytes - 1 },
-      { stretches: [{ ...first.stretches[0]!, relativeOffset: 1 }] },
-      { stretches: [{ ...first.stretches[0]!, maxTimestampBeforeMs: 0 }] },
-      { stretches: [{ ...first.stretches[0]!, headsCrc: first.headsCrc ^ 1 }] },
-    ]
-    for (const lie of lies) assert.ok(!checkChunk(own, { ...first, ...lie }, codecs).ok, JSON.stringify(lie))
   })
 })
