@@ -1,0 +1,104 @@
+/** What a command sees of the world: streams, environment, a signal to stop. Handed in by functions/, and by tests. */
+import type { Readable, Writable } from 'node:stream'
+import type { Settings } from '../core/settings.ts'
+
+export interface CliIo {
+  readonly stdin: Readable
+  readonly stdout: Writable
+  readonly stderr: Writable
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Aborted by the first Ctrl-C: commands finish what they have begun and return. */
+  readonly signal: AbortSignal
+  /** Is standard error a terminal that somebody watches? @default false */
+  readonly isStderrTty?: boolean
+  /** @default globalThis.fetch */
+  readonly fetch?: (url: string, init: RequestInit) => Promise<Response>
+}
+
+/** What `start` needs of a server. */
+export interface StartServerOptions {
+  readonly host: string
+  readonly port: number
+  /** undefined: in memory. */
+  readonly dataDir?: string
+  readonly settings: Partial<Settings>
+  readonly cors?: readonly string[]
+  readonly publicUrl?: string
+}
+
+export interface RunningServer {
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** What functions/ gives besides the streams. */
+export interface CliGiven {
+  readonly version: string
+  /** An Error named `StartError` is for the user; its message is one sentence. */
+  startServer(options: StartServerOptions): Promise<RunningServer>
+}
+
+/** A command that cannot go on, for a reason that the user can do something about: one sentence. */
+export class CliError extends Error {
+  readonly exitCode: number
+  constructor(message: string, exitCode: number = exitCodes.failure) {
+    super(message)
+    this.name = 'CliError'
+    this.exitCode = exitCode
+  }
+}
+
+export const exitCodes = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  /** What a shell reports of a process that Ctrl-C ended; here: input was left unread. */
+  interrupted: 130,
+} as const
+
+/**
+ * A stream that is written with back-pressure. Who reads it may go away (`| head`): then `closed` aborts, and writing does
+ * nothing more.
+ */
+export class Output {
+  readonly #stream: Writable
+  readonly #closed = new AbortController()
+  #failure: Error | undefined
+
+  constructor(stream: Writable) {
+    this.#stream = stream
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') this.#failure ??= error
+      this.#closed.abort()
+    })
+    stream.on('close', () => this.#closed.abort())
+  }
+
+  get closed(): AbortSignal {
+    return this.#closed.signal
+  }
+
+  /** Resolves when more may be written. */
+  async write(chunk: string | Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#closed.signal.aborted || chunk.length === 0 || this.#stream.write(chunk)) return
+    await new Promise<void>((resolve) => {
+      const finish = () => {
+        this.#stream.off('drain', finish)
+        this.#closed.signal.removeEventListener('abort', finish)
+        resolve()
+      }
+      this.#stream.once('drain', finish)
+      this.#closed.signal.addEventListener('abort', finish)
+    })
+  }
+
+  /** Resolves when what was written has left this process, or nobody wants it. */
+  async flush(): Promise<void> {
+    if (this.#closed.signal.aborted || this.#stream.writableLength === 0) return
+    await new Promise<void>((resolve) => {
+      this.#closed.signal.addEventListener('abort', () => resolve())
+      this.#stream.write('', () => resolve())
+    })
+  }
+}

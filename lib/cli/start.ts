@@ -1,0 +1,79 @@
+/** `highwater start`: the embedded server, until it is told to stop. */
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Setting, type Settings, settingsTable } from '../core/settings.ts'
+import { CliError, type CliGiven, type CliIo, Output, type StartServerOptions } from './io.ts'
+import { collect, wholeNumber } from './options.ts'
+
+/** The embedded server knows this better than anybody who starts it. */
+const ownSettings: ReadonlySet<string> = new Set(['isSoleProcess'])
+
+interface StartFlags extends Record<string, unknown> {
+  readonly port: number
+  readonly host: string
+  readonly data: string
+  readonly memory?: boolean
+  readonly cors?: readonly string[]
+  readonly publicUrl?: string
+}
+
+export function addStart(program: Command, io: CliIo, given: CliGiven): void {
+  const command = program
+    .command('start')
+    .description('Start a server: the whole log in one process, in a directory or in memory.')
+    .option('--port <number>', '0 for any that is free', wholeNumber(0, 65_535), 8082)
+    .option('--host <address>', 'the address to listen on', '127.0.0.1')
+    .option('--data <directory>', 'where everything is kept', './.highwater')
+    .option('--memory', 'keep everything in memory, until the server stops')
+    .option('--cors <origin>', 'an origin whose pages may use the server, or *; may be repeated', collect)
+    .option('--public-url <url>', 'where clients reach the server, where that is not what they connect to')
+  for (const [name, setting] of Object.entries(settingsTable))
+    if (!ownSettings.has(name)) command.addOption(settingOption(name, setting))
+  command.action(async (flags: StartFlags) => start(startOptionsOf(flags), io, given))
+}
+
+/** The flag of a setting: `segmentBytesMax` is `--segment-bytes-max`. */
+export function settingOption(name: string, setting: Setting): Option {
+  const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+  const meaning = `${setting.meaning} Default ${setting.default}.`
+  if (typeof setting.default === 'boolean')
+    return new Option(`${flag} [boolean]`, meaning).argParser(parseBoolean).preset('true')
+  return new Option(`${flag} <${setting.unit === 'count' ? 'number' : setting.unit}>`, meaning).argParser(
+    wholeNumber(setting.min ?? 0, setting.max),
+  )
+}
+
+function parseBoolean(text: string): boolean {
+  if (text === 'true') return true
+  if (text === 'false') return false
+  throw new InvalidArgumentError('It is true or false.')
+}
+
+function startOptionsOf(flags: StartFlags): StartServerOptions {
+  const settings: Record<string, unknown> = {}
+  for (const name of Object.keys(settingsTable)) if (flags[name] !== undefined) settings[name] = flags[name]
+  return {
+    host: flags.host,
+    port: flags.port,
+    settings: settings as Partial<Settings>,
+    ...(flags.memory === true ? {} : { dataDir: flags.data }),
+    ...(flags.cors === undefined ? {} : { cors: flags.cors }),
+    ...(flags.publicUrl === undefined ? {} : { publicUrl: flags.publicUrl }),
+  }
+}
+
+async function start(options: StartServerOptions, io: CliIo, given: CliGiven): Promise<void> {
+  const server = await given.startServer(options).catch((error: unknown) => {
+    if (error instanceof Error && error.name === 'StartError') throw new CliError(error.message)
+    throw error
+  })
+  try {
+    // The one line of standard output: whoever starts the server from a script reads the URL here.
+    await new Output(io.stdout).write(`Highwater listens on ${server.url} (${options.dataDir ?? 'in memory'})\n`)
+    await new Promise<void>((resolve) => {
+      if (io.signal.aborted) resolve()
+      io.signal.addEventListener('abort', () => resolve())
+    })
+  } finally {
+    await server.close()
+  }
+}
