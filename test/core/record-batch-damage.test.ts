@@ -11,17 +11,7 @@ import {
   firstRecordAtOrAfter,
   readBatchHeader,
 } from '../../lib/core/record-batch.ts'
-import {
-  check,
-  codeOf,
-  encode,
-  forged,
-  goldenRecords,
-  joined,
-  limits,
-  mebibyte,
-  t0,
-} from './record-batch-fixture.ts'
+import { check, codeOf, encode, forged, goldenRecords, joined, limits, mebibyte, t0 } from './record-batch-fixture.ts'
 
 /** Everything that reads batches, over any bytes: typed faults or values, in bounded time; a throw fails the test. */
 function readEveryWay(bytes: Uint8Array) {
