@@ -17,6 +17,8 @@ import { type BodySource, emptySource, readRequestBody, streamSource } from './r
 import type { HttpRequest, Reply, Route, RouteContext } from './route.ts'
 import { createRouter, type Match } from './router.ts'
 import { serverRoutes } from './server-routes.ts'
+import { v2Routes } from './v2-routes.ts'
+import { v3Routes } from './v3-routes.ts'
 
 export interface AppOptions {
   readonly log: Log
@@ -77,7 +79,7 @@ export interface App {
 
 export function createApp(options: AppOptions): App {
   const { log, settings, codecs, now = Date.now, cors = [], publicUrl, onFailure, onAnswer } = options
-  const faces: readonly Route[] = [...rawRoutes, ...recordsReadRoutes]
+  const faces: readonly Route[] = [...rawRoutes, ...recordsReadRoutes, ...v2Routes, ...v3Routes]
   const routes: Route[] = [...faces, ...serverRoutes(() => document)]
   const openApi = describeRoutes(routes, options.version ?? '0.0.0')
   const document = JSON.stringify(openApi)

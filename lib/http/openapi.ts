@@ -7,13 +7,13 @@ import type { JsonSchema, OpenApiMedia, OpenApiOperation, OpenApiParameter, Open
 export function describeRoutes(routes: readonly Route[], version: string): object {
   const paths: Record<string, Record<string, unknown>> = {}
   const tags = new Set<string>()
-  for (const [path, served] of groupBy(routes, (route) => route.path)) {
+  for (const [path, served] of groupBy(routes, (route) => placeOf(route).path)) {
     const item: Record<string, unknown> = {}
     for (const [method, shared] of groupBy(served, (route) => route.method))
       item[method.toLowerCase()] = describeOperation(path, shared)
     for (const { operation } of served) for (const tag of operation.tags) tags.add(tag)
-    const prefixes = new Set(served.flatMap((route) => route.prefixes ?? ['']))
-    if (prefixes.size > 1 || !prefixes.has('')) item.servers = [...prefixes].map((prefix) => ({ url: prefix || '/' }))
+    const servers = new Set(served.flatMap((route) => placeOf(route).servers))
+    if (servers.size > 1) item.servers = [...servers].map((url) => ({ url }))
     paths[path] = item
   }
   return {
@@ -29,6 +29,19 @@ export function describeRoutes(routes: readonly Route[], version: string): objec
     paths,
     components: { schemas: { Error: errorSchema }, responses: { Error: errorResponse } },
   }
+}
+
+/**
+ * The path as the document names it, and what may stand before it: `/v3/clusters` on `/` and `/kafka`, for a route under
+ * `/v3` and `/kafka/v3`.
+ */
+function placeOf({ prefixes = [''], path }: Route): { path: string; servers: readonly string[] } {
+  const [first = ''] = prefixes
+  const before = prefixes.map((prefix) => {
+    if (!prefix.endsWith(first)) throw new Error(`the prefix ${prefix} does not end in ${first}`)
+    return prefix.slice(0, prefix.length - first.length) || '/'
+  })
+  return { path: first + path, servers: before }
 }
 
 /** Routes that share a method and a path are one operation to OpenAPI, with the media types of all. */

@@ -5,7 +5,7 @@
 import { promisify } from 'node:util'
 import { gunzip, inflate } from 'node:zlib'
 import { type Refusal, refusal } from '../core/errors.ts'
-import type { Body, HttpRequest, RouteContext } from './route.ts'
+import type { Body, HttpRequest } from './route.ts'
 
 /** Where a body's bytes come from. */
 export interface BodySource {
@@ -91,32 +91,4 @@ export function joinParts(parts: readonly Uint8Array[], length: number): Uint8Ar
     at += part.byteLength
   }
   return bytes
-}
-
-const textDecoder = new TextDecoder('utf-8', { fatal: true })
-
-/** The body as text. EMPTY_PAYLOAD where there is none, INVALID_REQUEST where it is not UTF-8. */
-export async function readText(context: RouteContext): Promise<{ readonly ok: true; readonly text: string } | Refusal> {
-  const body = await context.readBody()
-  if (!body.ok) return body
-  if (body.bytes.length === 0)
-    return refusal('EMPTY_PAYLOAD', 'Payload error. Request body is empty. Data is required.')
-  try {
-    return { ok: true, text: textDecoder.decode(body.bytes) }
-  } catch {
-    return refusal('INVALID_REQUEST', 'The body is not UTF-8.')
-  }
-}
-
-/** The body as JSON. EMPTY_PAYLOAD where there is none, INVALID_REQUEST where it is not JSON. */
-export async function readJson(
-  context: RouteContext,
-): Promise<{ readonly ok: true; readonly value: unknown } | Refusal> {
-  const body = await readText(context)
-  if (!body.ok) return body
-  try {
-    return { ok: true, value: JSON.parse(body.text) }
-  } catch (error) {
-    return refusal('INVALID_REQUEST', `The body is not JSON: ${error instanceof Error ? error.message : ''}`)
-  }
 }

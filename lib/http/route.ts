@@ -66,7 +66,7 @@ export interface Route {
    * one without takes the others, and where there is none of those the answer is 415. @default all
    */
   readonly mediaTypes?: readonly string[]
-  /** Where the path is served; the document lists them as the servers of the path. @default [''] */
+  /** What stands before the path; each ends in the first one (`/v3`, `/kafka/v3`), by which the document names it. @default [''] */
   readonly prefixes?: readonly string[]
   readonly operation: OpenApiOperation
   handle(context: RouteContext): Promise<Reply>

@@ -11,6 +11,17 @@ export function serverRoutes(openApi: () => string): readonly Route[] {
   return [
     {
       method: 'GET',
+      path: '/',
+      operation: {
+        operationId: 'getRoot',
+        summary: 'An empty object: how clients of the REST Proxy look whether it is there',
+        tags: ['Kafka REST v2'],
+        responses: { 200: { description: 'It is', content: { 'application/json': { schema: { const: {} } } } } },
+      },
+      handle: async () => jsonReply(200, {}),
+    },
+    {
+      method: 'GET',
       path: '/openapi.json',
       operation: {
         operationId: 'getOpenApi',
