@@ -175,7 +175,7 @@ export const v3ConfigRoutes: readonly Route[] = [
               properties: { value: valueSchema },
               additionalProperties: false,
             },
-            example: { value: 'gzip' },
+            example: { value: '3600000' },
           },
         },
       },
