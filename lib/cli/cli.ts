@@ -7,6 +7,7 @@ import { HighwaterError } from '../client/highwater.ts'
 import { addConsume } from './consume.ts'
 import { CliError, type CliGiven, type CliIo, exitCodes } from './io.ts'
 import { addOffsets } from './offsets.ts'
+import { withServer } from './options.ts'
 import { addProduce } from './produce.ts'
 import { addStart } from './start.ts'
 import { addTopics } from './topics.ts'
@@ -42,6 +43,7 @@ export function programOf(io: CliIo, given: CliGiven): Command {
       getErrHasColors: () => false,
       getOutHasColors: () => false,
     })
+  withServer(program).hook('preAction', inheritServer)
   addStart(program, io, given)
   addTopics(program, io)
   addProduce(program, io)
@@ -49,6 +51,12 @@ export function programOf(io: CliIo, given: CliGiven): Command {
   addOffsets(program, io)
   for (const command of allCommands(program)) command.copyInheritedSettings(program).exitOverride()
   return program
+}
+
+/** `--url` and `--http-header` may stand before the command as well; behind it they win. */
+function inheritServer(program: Command, command: Command): void {
+  for (const name of ['url', 'httpHeader'])
+    if (command.getOptionValue(name) === undefined) command.setOptionValue(name, program.getOptionValue(name))
 }
 
 function* allCommands(command: Command): Generator<Command> {

@@ -14,7 +14,8 @@
  *    another sequence; it is acknowledged, or given up with `mayBeWritten`.
  * W3 A flight that was certainly not written dooms those behind it: the partition takes none of them in this session. They,
  *    and it, may go on in another session.
- * W4 At most `inFlightMax` (5 or fewer) are unresolved, so that the partition still remembers each when it is repeated (P2).
+ * W4 From the oldest unresolved flight on there are at most `inFlightMax` (5 or fewer), those that were acknowledged meanwhile
+ *    included: the partition remembers its last five batches, so it still knows each that may be repeated (P2).
  * W5 Another session has a higher epoch or another id, so that late copies of the old one are fenced once it has begun (P3).
  */
 import { producerEpochMax, sequenceAfter } from '../core/producer.ts'
@@ -39,6 +40,8 @@ export interface Flight<Batch extends WindowBatch> {
 }
 
 interface Tracked<Batch extends WindowBatch> extends Flight<Batch> {
+  /** Counts the flights of the window. */
+  readonly number: number
   state: 'sent' | 'waiting'
   /** Waiting: not before this time, or (gap) not before another has left. */
   notBeforeMs: number
@@ -109,6 +112,7 @@ export class SendWindow<Batch extends WindowBatch> {
   readonly #options: SendWindowOptions
   #pending: Batch[] = []
   #flights: Tracked<Batch>[] = []
+  #nextNumber = 0
   #session: Session | undefined
   #isBeginning = false
   /** The session is over; nothing is sent until all attempts were answered and the next one can begin. */
@@ -128,7 +132,13 @@ export class SendWindow<Batch extends WindowBatch> {
 
   /** Would a batch that is added now be sent now? Until then it may as well grow. */
   get hasRoom(): boolean {
-    return this.#pending.length === 0 && this.#flights.length < this.#options.inFlightMax
+    return this.#pending.length === 0 && this.#isOpen
+  }
+
+  /** W4 */
+  get #isOpen(): boolean {
+    const [oldest] = this.#flights
+    return oldest === undefined || this.#nextNumber - oldest.number < this.#options.inFlightMax
   }
 
   add(batch: Batch): void {
@@ -310,7 +320,7 @@ export class SendWindow<Batch extends WindowBatch> {
 
   #sendNew(nowMs: number): Step<Batch> | undefined {
     const batch = this.#pending[0]
-    if (batch === undefined || this.#flights.length >= this.#options.inFlightMax) return undefined
+    if (batch === undefined || !this.#isOpen) return undefined
     if (this.#session?.isBroken || this.#isBeginning || this.#resumeMs > nowMs) return undefined
     let stamp: Stamp | undefined
     if (this.#options.isIdempotent) {
@@ -324,6 +334,7 @@ export class SendWindow<Batch extends WindowBatch> {
     }
     this.#pending.shift()
     const flight: Tracked<Batch> = {
+      number: this.#nextNumber++,
       batch,
       stamp,
       state: 'sent',
