@@ -222,10 +222,17 @@ export function decideHead(head: Head | undefined, command: HeadCommand): HeadDe
 }
 
 function decideAppend(head: Head, command: AppendCommand): HeadDecision {
+  if (
+    command.chunks.length === 0 ||
+    command.chunks.length > chunksPerAppendMax ||
+    command.chunks.some(({ count }) => !(count >= 1))
+  )
+    throw new Error(`an append of ${command.chunks.length} chunks, each of at least one record, cannot be asked for`)
   for (const chunk of command.chunks) {
     const base = head.tail[chunk.ref]
     if (base !== undefined) return refuse({ reason: 'already-committed', ref: chunk.ref, base })
   }
+  let inHead = Object.keys(head.producers).length
   for (const { producer } of command.chunks) {
     if (producer === undefined) continue
     const known = head.producers[producer.key]
@@ -234,6 +241,9 @@ function decideAppend(head: Head, command: AppendCommand): HeadDecision {
     const id = producerIdOfKey(producer.key)
     const isFirstHere = producer.seen === undefined && producer.carried === undefined
     if (isFirstHere && id !== undefined && id < head.producerFloor)
+      return refuse({ reason: 'producer-changed', key: producer.key })
+    // Others moved in since the writer looked: no room any more (D8).
+    if (producer.home === 'head' && known === undefined && ++inHead > headProducersMax)
       return refuse({ reason: 'producer-changed', key: producer.key })
   }
   if (head.isDeleted) return refuse({ reason: 'deleted' })

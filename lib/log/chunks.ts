@@ -1,9 +1,18 @@
-/** Chunk bytes by reference. What was committed never changes, so a chunk read once may be kept; adjacent chunks of one segment are one read. */
+/**
+ * Chunk bytes by reference. What was committed never changes, so a chunk read once may be kept; adjacent chunks of one
+ * segment are one read. Every batch's checksum, and that the batches fill the offsets the metadata gives them, is checked
+ * once, when the bytes arrive: damage on the disk is an error, never an answer.
+ */
+
 import { segmentObjectKey } from '../core/names.ts'
+import { readBatchHeader } from '../core/record-batch.ts'
 import type { ChunkPlace, ChunkReference } from '../core/reference.ts'
 import { decodeReference } from '../core/reference.ts'
 import type { Context } from './context.ts'
+import type { Span } from './locate.ts'
 
+/** From here to its end a batch is under its CRC-32C. */
+const batchCrcFrom = 21
 /** The largest range that adjacent chunks are read in. */
 const readBytesMax = 8_388_608
 
@@ -16,13 +25,14 @@ export class Chunks {
     this.#context = context
   }
 
-  /** The bytes of each reference, undefined where the object is gone. The bytes are shared: nobody may change them. */
-  async read(refs: readonly ChunkReference[]): Promise<readonly (Uint8Array | undefined)[]> {
+  /** The bytes of each span's chunk, undefined where the object is gone. The bytes are shared: nobody may change them. Throws on damage. */
+  async read(spans: readonly Span[]): Promise<readonly (Uint8Array | undefined)[]> {
     const found = new Map<ChunkReference, Uint8Array>()
-    const missing: { ref: ChunkReference; place: ChunkPlace }[] = []
-    for (const ref of refs) {
+    const missing: { span: Span; place: ChunkPlace }[] = []
+    for (const span of spans) {
+      const { ref } = span
       const cached = this.#cache.get(ref)
-      if (cached === undefined) missing.push({ ref, place: decodeReference(ref) })
+      if (cached === undefined) missing.push({ span, place: decodeReference(ref) })
       else {
         this.#cache.delete(ref)
         this.#cache.set(ref, cached)
@@ -40,15 +50,36 @@ export class Chunks {
           this.#context.objects.read(segmentObjectKey(first.place.segment), position, lengthBytes),
         )
         if (bytes === undefined || bytes.byteLength < lengthBytes) return
-        for (const { ref, place } of run) {
+        for (const { span, place } of run) {
           const at = place.position - position
           const chunk = bytes.subarray(at, at + place.lengthBytes)
-          found.set(ref, chunk)
-          this.#keep(ref, run.length === 1 ? chunk : chunk.slice())
+          this.#check(chunk, span)
+          found.set(span.ref, chunk)
+          this.#keep(span.ref, run.length === 1 ? chunk : chunk.slice())
         }
       }),
     )
-    return refs.map((ref) => found.get(ref))
+    return spans.map(({ ref }) => found.get(ref))
+  }
+
+  #check(chunk: Uint8Array, span: Span): void {
+    const damaged = (at: number, what: string) => new Error(`damaged chunk ${span.ref} at byte ${at}: ${what}`)
+    let position = 0
+    let next = 0
+    while (position < chunk.byteLength) {
+      const read = readBatchHeader(chunk, position)
+      if (!read.ok) throw damaged(position, read.message)
+      const { header } = read
+      const end = position + header.sizeBytes
+      if (end > chunk.byteLength) throw damaged(position, 'a batch reaches beyond the chunk')
+      if (header.baseOffset < next) throw damaged(position, `offset ${header.baseOffset} after ${next - 1}`)
+      if (this.#context.codecs.crc32c(chunk.subarray(position + batchCrcFrom, end)) !== header.crc)
+        throw damaged(position, 'the checksum of a batch is wrong')
+      next = header.baseOffset + header.lastOffsetDelta + 1
+      position = end
+    }
+    if (next > span.end - span.base)
+      throw damaged(position, `${next} offsets where ${span.end - span.base} were committed`)
   }
 
   #keep(ref: ChunkReference, bytes: Uint8Array): void {

@@ -165,7 +165,7 @@ async function readBatches(
 ): Promise<Pick<Fetched, 'batches' | 'nextOffset'> | undefined> {
   const spans = await locate(context, head, offset, bytesMax, reading)
   if (spans === undefined || spans[0] === undefined) return undefined
-  const contents = await chunks.read(spans.map((span) => span.ref))
+  const contents = await chunks.read(spans)
   const batches: Uint8Array[] = []
   let bytes = 0
   let nextOffset = offset

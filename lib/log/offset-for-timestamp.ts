@@ -98,7 +98,7 @@ async function searchSpans(
 ): Promise<Found | undefined> {
   for (const span of spans) {
     if (span.end <= head.start || decodeReference(span.ref).maxTimestampMs < timestampMs) continue
-    const [content] = await chunks.read([span.ref])
+    const [content] = await chunks.read([span])
     if (content === undefined) return undefined
     for (const { position, base, header } of batchesOf(content, span)) {
       if (header.maxTimestampMs < timestampMs || base + header.lastOffsetDelta < head.start) continue
