@@ -3,8 +3,8 @@
  * and `Response`, and with them two copies and two streams, of every body; here a body whose length is known is copied once,
  * from the socket's buffers into the buffer that the log keeps.
  *
- * A request whose body was not read (413, 404 ...) gets its answer at once; what it still sends is read and dropped for a
- * moment, so that the client sees the answer and not a reset connection, and the connection is closed.
+ * A request whose large body was not read (413, 404 ...) gets its answer at once; what it still sends is read and dropped
+ * for a moment, so that the client sees the answer and not a reset connection, and the connection is closed.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -35,6 +35,8 @@ const headersMsMax = 30_000
 /** For a whole request to come in: the largest body at 128 kbit/s. Says nothing about how long its answer takes. */
 const requestMsMax = 300_000
 const headerBytesMax = 16_384
+/** A body of which nothing was read is read to its end if it is no longer than this. */
+const droppedBytesMax = 65_536
 /** How long, and how much of, a body that nobody wants is read. */
 const lingerMsMax = 1_000
 const lingerBytesMax = 64 * 1_048_576
@@ -50,6 +52,8 @@ export async function serve({ app, host, port }: ServeOptions): Promise<RunningS
   const handle = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => {
     const exchange = new Exchange(request, response, expectsContinue)
     running.add(exchange)
+    // On a connection that was open: answered, but not waited for.
+    if (isStopping) exchange.abort()
     // Comes after the last byte was handed to the system, and when the connection breaks.
     response.once('close', () => {
       exchange.abort()
@@ -102,17 +106,22 @@ function listen(server: Server, host: string, port: number): Promise<string> {
   })
 }
 
+/** Given, because the default reason is an exception with a stack, which costs more than the request. */
+const nobodyWaits = 'nobody waits for the answer'
+
 /** One request and its answer; what the app knows of the transport. */
 class Exchange implements Transport {
   readonly body?: BodySource
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
+  readonly #expectsContinue: boolean
   #isAborted = false
   #waiting: AbortController | undefined
 
   constructor(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) {
     this.#request = request
     this.#response = response
+    this.#expectsContinue = expectsContinue
     const body = bodyOf(request, expectsContinue ? response : undefined)
     if (body !== undefined) this.body = body
   }
@@ -120,14 +129,20 @@ class Exchange implements Transport {
   /** Made when somebody waits: most requests do not, and a signal costs more than the rest of this bridge. */
   get signal(): AbortSignal {
     this.#waiting ??= new AbortController()
-    if (this.#isAborted) this.#waiting.abort()
+    if (this.#isAborted) this.#waiting.abort(nobodyWaits)
     return this.#waiting.signal
   }
 
   /** Nobody waits for the answer any more. */
   abort(): void {
     this.#isAborted = true
-    this.#waiting?.abort()
+    this.#waiting?.abort(nobodyWaits)
+  }
+
+  /** What is still to come of the body is little, and will come: Node drops it, and the connection can be used again. */
+  #isNearlyRead(): boolean {
+    const declared = this.#request.headers['content-length']
+    return !this.#expectsContinue && declared !== undefined && Number(declared) <= droppedBytesMax
   }
 
   /** Never rejects. */
@@ -136,7 +151,7 @@ class Exchange implements Transport {
     try {
       const reply = await app.answer(incomingRequest(this.#request, origin), this)
       if (response.destroyed) return
-      const isUnread = this.body !== undefined && !this.#request.complete
+      const isUnread = this.body !== undefined && !this.#request.complete && !this.#isNearlyRead()
       const headers: Record<string, string | number> = { ...reply.headers }
       if (isUnread || isStopping()) headers.connection = 'close'
       if (reply.body instanceof ReadableStream) {
