@@ -69,10 +69,12 @@ const digitsMin = 16
 const zero = 48
 const nine = 57
 const point = 46
+const minus = 45
 
 /**
- * Might there be a number that JSON.parse would change: a whole number from 10^15 on, or an exponent of three digits? Long
- * fractions do not count, as they are doubles that were printed. Also true for such digits inside of strings.
+ * Might there be a number that JSON.parse would change: a whole number beyond 2^53, or an exponent of three digits? Long
+ * fractions do not count, as they are doubles that were printed, nor do digits among the letters of an id in hex, which
+ * many records have. Also true for such a number as a word of its own inside of a string.
  */
 export function hasDelicateNumber(bytes: Uint8Array, text: string): boolean {
   // A run of 16 digits has one at a multiple of 16, so most bytes need no look.
@@ -82,10 +84,25 @@ export function hasDelicateNumber(bytes: Uint8Array, text: string): boolean {
     while (first > 0 && isDigit(bytes[first - 1]!)) first--
     let end = at + 1
     while (end < bytes.length && isDigit(bytes[end]!)) end++
-    if (end - first >= digitsMin && (first === 0 || bytes[first - 1] !== point)) return true
+    if (end - first >= digitsMin && beginsNumber(bytes, first) && !isSafe(bytes, first, end)) return true
     at = end - 1
   }
   return /\d[eE]\+?\d{3,}[\s,\]}]/.test(text)
+}
+
+/** Can a JSON number begin with the digit at `at`, by what stands before it? */
+function beginsNumber(bytes: Uint8Array, at: number): boolean {
+  const before = at > 0 && bytes[at - 1] === minus ? at - 2 : at - 1
+  return before < 0 || ' \t\r\n:,['.includes(String.fromCharCode(bytes[before]!))
+}
+
+/** Is the number of 16 digits and more a whole one that a double holds? */
+function isSafe(bytes: Uint8Array, first: number, end: number): boolean {
+  const after = bytes[end]
+  if (end - first > digitsMin || after === point || after === 0x65 || after === 0x45) return false
+  let value = 0
+  for (let at = first; at < end; at++) value = value * 10 + bytes[at]! - zero
+  return value <= Number.MAX_SAFE_INTEGER
 }
 
 function isDigit(byte: number): boolean {

@@ -37,14 +37,25 @@ test('blanks between the parts of a value do not count, so that equal keys are e
 })
 
 test('long fractions and digits in words are no delicate numbers', () => {
-  for (const text of ['{"a":0.30000000000000004}', '{"a":"x"}', '{"uuid":"3f1e1000-aaaa"}', '[123456789012345]'])
+  for (const text of [
+    '{"a":0.30000000000000004}',
+    '{"a":"x"}',
+    '{"uuid":"3f1e1000-aaaa"}',
+    '{"trace":"ab92345678901234567890cd92345678901234567"}',
+    '{"card":"9234567890123456"}',
+    '[123456789012345]',
+    '{"microseconds":1700000000000000}',
+    '[9007199254740991,-9007199254740991]',
+  ])
     assert.equal(hasDelicateNumber(bytesOf(text), text), false, text)
 })
 
 test('a delicate number is found wherever it stands', () => {
   for (let blanks = 0; blanks < 40; blanks++) {
-    const text = `[${' '.repeat(blanks)}1234567890123456]`
-    assert.equal(hasDelicateNumber(bytesOf(text), text), true)
+    for (const number of ['9007199254740993', '-9007199254740993', '1234567890123456.5', '1234567890123456e1']) {
+      const text = `[${' '.repeat(blanks)}${number}]`
+      assert.equal(hasDelicateNumber(bytesOf(text), text), true, text)
+    }
   }
 })
 
