@@ -1,91 +1,32 @@
-/** The process: reads argv and the environment, starts and stops the server. */
-import { parseArgs } from 'node:util'
-import pino from 'pino'
-import { type Settings, settingsTable } from '../lib/core/settings.ts'
-import { StartError, type Started, type StartOptions, startServer } from './server.ts'
+/** The process: hands argv, the environment and the streams to the command line, and composes the server it may start. */
+import { runCli } from '../lib/cli/cli.ts'
+import packageJson from '../package.json' with { type: 'json' }
 
-const usage = `Usage: npm start -- [--port 8082] [--host 127.0.0.1] [--data ./.highwater | --memory]
-                    [--set <setting>=<value>]... [--cors <origin>]... [--public-url <url>]`
+/** The first signal ends a command in good order, the second at once. */
+const stopping = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => {
+    if (stopping.signal.aborted) process.exit(130)
+    stopping.abort()
+  })
 
-/** Standard output belongs to the one line with the URL; the structured log goes to standard error. */
-const logger = pino(
-  { level: process.env.HIGHWATER_LOG_LEVEL ?? 'info', timestamp: pino.stdTimeFunctions.isoTime },
-  pino.destination({ fd: 2, sync: true }),
+process.exitCode = await runCli(
+  process.argv.slice(2),
+  {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    signal: stopping.signal,
+    isStderrTty: process.stderr.isTTY === true,
+  },
+  {
+    version: packageJson.version,
+    // Loaded when it is wanted: a client has no use for a server, and should start at once.
+    async startServer(options) {
+      const { startServer } = await import('./server.ts')
+      const { createLogger } = await import('./logger.ts')
+      return startServer({ ...options, logger: createLogger(process.env.HIGHWATER_LOG_LEVEL) })
+    },
+  },
 )
-
-try {
-  const options = parseStart(process.argv.slice(2))
-  const server = await startServer({ ...options, logger })
-  console.log(`Highwater listens on ${server.url} (${options.dataDir ?? 'in memory'})`)
-  stopOnSignal(server)
-} catch (error) {
-  if (!(error instanceof StartError)) throw error
-  console.error(error.message)
-  process.exitCode = 1
-}
-
-function parseStart(args: readonly string[]): StartOptions {
-  const [command, ...rest] = args
-  if (command !== 'start') throw new StartError(usage)
-  const { values } = parsedArgs(rest)
-  const port = Number(values.port)
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new StartError(`--port must be a whole number from 0 to 65535, not ${JSON.stringify(values.port)}.`)
-  return {
-    port,
-    host: values.host,
-    settings: parseSets(values.set ?? []),
-    ...(values.memory === true ? {} : { dataDir: values.data }),
-    ...(values.cors === undefined ? {} : { cors: values.cors }),
-    ...(values['public-url'] === undefined ? {} : { publicUrl: values['public-url'] }),
-  }
-}
-
-function parsedArgs(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        port: { type: 'string', default: '8082' },
-        host: { type: 'string', default: '127.0.0.1' },
-        data: { type: 'string', default: './.highwater' },
-        memory: { type: 'boolean' },
-        set: { type: 'string', multiple: true },
-        cors: { type: 'string', multiple: true },
-        'public-url': { type: 'string' },
-      },
-    })
-  } catch (error) {
-    throw new StartError(`${error instanceof Error ? error.message : error}\n${usage}`)
-  }
-}
-
-function parseSets(sets: readonly string[]): Partial<Settings> {
-  const settings: Record<string, number | boolean | string> = {}
-  for (const set of sets) {
-    const [name = '', value = ''] = set.split('=')
-    const isBoolean = settingsTable[name as keyof Settings]?.unit === 'boolean'
-    if (isBoolean) settings[name] = value === 'true' ? true : value === 'false' ? false : value
-    else settings[name] = /^[0-9]+$/.test(value) ? Number(value) : value
-  }
-  // What is not a setting, or not of its type, is for parseSettings to say.
-  return settings as Partial<Settings>
-}
-
-/** The first signal stops the server cleanly, the second at once. */
-function stopOnSignal(server: Started): void {
-  let isStopping = false
-  const stop = () => {
-    if (isStopping) process.exit(1)
-    isStopping = true
-    server.close().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        logger.error({ err: error }, 'could not stop cleanly')
-        process.exit(1)
-      },
-    )
-  }
-  process.on('SIGTERM', stop)
-  process.on('SIGINT', stop)
-}
