@@ -118,6 +118,8 @@ function checkAppend(
     batchBytesMax: config.messageBytesMax,
     decompressedBytesMax: settings.decompressedBytesMax,
     keyRequired: config.cleanupPolicy.isCompact,
+    // Compressed batches too: a record count that lies would be offsets without records, for ever (D3).
+    walk: 'always',
     ...(limits.isExplicit && config.timestampType === 'CreateTime'
       ? { timestampMsMin: limits.minMs, timestampMsMax: limits.maxMs }
       : {}),

@@ -8,7 +8,7 @@ import type { Head } from '../core/head.ts'
 import { tailEntries, tailStart } from '../core/head.ts'
 import { offsetSortKey, rowsCollection } from '../core/items.ts'
 import type { EpochMs, Offset, TopicId } from '../core/names.ts'
-import { decodeBatch, firstRecordAtOrAfter } from '../core/record-batch.ts'
+import { firstRecordAtOrAfter } from '../core/record-batch.ts'
 import { decodeReference } from '../core/reference.ts'
 import type { Row } from '../core/row.ts'
 import type { Chunks } from './chunks.ts'
@@ -119,16 +119,10 @@ function firstInBatch(
   timestampMs: EpochMs,
 ): Found | undefined {
   const bytesMax = context.settings.decompressedBytesMax
-  const found = firstRecordAtOrAfter(content, position, timestampMs, context.codecs, bytesMax)
+  // The log may start inside this batch: then only its later records count.
+  const found = firstRecordAtOrAfter(content, position, timestampMs, context.codecs, bytesMax, start - shift)
   if (!found.ok) throw new Error(`damaged batch at byte ${position} of a chunk: ${found.message}`)
-  if (found.record === null) return undefined
-  if (found.record.offset + shift >= start)
-    return { offset: found.record.offset + shift, timestampMs: found.record.timestampMs }
-  // The log starts inside this batch: only its later records count.
-  const decoded = decodeBatch(content, position, context.codecs, bytesMax)
-  if (!decoded.ok) throw new Error(`damaged batch at byte ${position} of a chunk: ${decoded.message}`)
-  for (const record of decoded.records)
-    if (record.offset + shift >= start && record.timestampMs >= timestampMs)
-      return { offset: record.offset + shift, timestampMs: record.timestampMs }
-  return undefined
+  return found.record === null
+    ? undefined
+    : { offset: found.record.offset + shift, timestampMs: found.record.timestampMs }
 }

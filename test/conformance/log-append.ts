@@ -181,6 +181,20 @@ export function appendSuite(name: string, factory: StoresFactory): void {
         assert.deepEqual(await readAll(log), [])
       }))
 
+    it('a compressed batch whose record count lies is refused: it would be offsets without records', () =>
+      withLog(factory, async ({ log }) => {
+        await createTopic(log)
+        for (const compression of ['gzip', 'snappy', 'lz4', 'zstd'] as const) {
+          const lying = batchOf(['a', 'b'], { compression })
+          const view = new DataView(lying.buffer, lying.byteOffset)
+          view.setInt32(23, 8)
+          view.setInt32(57, 9)
+          view.setUint32(17, nodeCodecs.crc32c(lying.subarray(21)))
+          refusedWith(await log.append({ topic: 'orders', partition: 0, batches: lying }), 'INVALID_RECORD')
+        }
+        assert.deepEqual(await readAll(log), [])
+      }))
+
     it('an append beyond appendBytesMax is refused, one at it is taken', () =>
       withLog(
         factory,
