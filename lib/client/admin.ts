@@ -81,7 +81,7 @@ export class Admin {
   }
 
   /**
-   * Creates a topic: TOPIC_ALREADY_EXISTS, INVALID_TOPIC, INVALID_PARTITIONS, INVALID_CONFIG, UNKNOWN_CONFIG.
+   * Creates a topic: TOPIC_ALREADY_EXISTS, INVALID_TOPIC, INVALID_PARTITIONS, INVALID_CONFIG.
    *
    * @example
    * await highwater.admin.createTopic('orders', { partitions: 3 })
