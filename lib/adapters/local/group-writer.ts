@@ -21,6 +21,8 @@ export type WriterAnswer = 'open' | 'done' | 'closed' | CommitFailure | { readon
 export async function startGroupWriter(path: string): Promise<GroupWriter> {
   const thread = new Worker(new URL('./metadata-thread.ts', import.meta.url), {
     workerData: { path } satisfies WriterData,
+    // Options of the process may be none that a thread takes (`--input-type`).
+    execArgv: [],
   })
   let settle: ((answer: WriterAnswer) => void) | undefined
   let ended: CommitFailure | undefined

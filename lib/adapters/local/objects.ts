@@ -85,6 +85,7 @@ export class LocalObjects implements Objects {
       }
       // The other name may go while the directory is synced: the answer waits for both.
       const [synced] = await Promise.allSettled([directory.sync(), this.#discard(unfinished, file)])
+      // The key stays, though nobody knows for how long: another may have been answered 'exists' after a sync that went well.
       if (synced.status === 'rejected')
         throw unavailable(synced.reason, `The directory of object ${key} could not be synced`, 'possible')
       return outcome === 'linked' ? 'created' : 'exists'
