@@ -31,8 +31,10 @@ export function parseText(bytes: Uint8Array): Parsed<string> {
     }
     if (text.trimStart() !== '') return { ok: true, value: text }
   }
-  return refusal('EMPTY_PAYLOAD', 'Payload error. Request body is empty. Data is required.')
+  return emptyBody
 }
+
+export const emptyBody: Refusal = refusal('EMPTY_PAYLOAD', 'Payload error. Request body is empty. Data is required.')
 
 /** The body as one JSON value; see {@link parseJsonText} for its numbers. Refuses with EMPTY_PAYLOAD and INVALID_REQUEST. */
 export function parseJson(bytes: Uint8Array): Parsed<unknown> {
@@ -101,7 +103,7 @@ function isSafe(bytes: Uint8Array, first: number, end: number): boolean {
   const after = bytes[end]
   if (end - first > digitsMin || after === point || after === 0x65 || after === 0x45) return false
   let value = 0
-  for (let at = first; at < end; at++) value = value * 10 + bytes[at]! - zero
+  for (let at = first; at < end; at++) value = value * 10 + (bytes[at]! - zero)
   return value <= Number.MAX_SAFE_INTEGER
 }
 
@@ -157,6 +159,13 @@ function base64Size(text: string): number {
     length -= text.charCodeAt(length - 2) === 0x3d ? 2 : 1
   }
   return length % 4 === 1 ? -1 : Math.floor((length * 3) / 4)
+}
+
+/** Decodes the base64 in these bytes to where it stands; answers the length of what came of it, -1 where it is not base64. */
+export function decodeBase64InPlace(buffer: Buffer, from: number, end: number): number {
+  const text = buffer.toString('latin1', from, end)
+  const size = base64Size(text)
+  return size >= 0 && buffer.write(text, from, size, 'base64') === size ? size : -1
 }
 
 function plain(buffer: Buffer): Uint8Array {

@@ -142,6 +142,54 @@ test('what is not JSON is refused as such, and nothing as nothing', () => {
   assert.equal(refused('').code, 'EMPTY_PAYLOAD')
 })
 
+test('a JSON value is stored as it was sent, without the blanks between its parts', () => {
+  for (const [sent, kept] of [
+    ['{"b": 1.0, "a": [ 1E2 , 12345678901234567890 ]}', '{"b":1.0,"a":[1E2,12345678901234567890]}'],
+    ['"a \\u00e9 b"', '"a \\u00e9 b"'],
+    ['[\n  {\r\n\t"a" : " x \\" y "}\n]', '[{"a":" x \\" y "}]'],
+    ['-0', '-0'],
+  ] as const)
+    assert.deepEqual(records(`{"records":[{"value":${sent}},{"value":${sent}}]}`), [
+      { key: null, value: kept },
+      { key: null, value: kept },
+    ])
+})
+
+test('equal keys are equal bytes, however their characters were written', () => {
+  const [a, b] = records('{"records":[{"key":"caf\\u00e9/"},{"key" : "café\\/"}]}')
+  assert.deepEqual([a?.key, b?.key], ['"café/"', '"café/"'])
+  const [object] = records('{"records":[{"key":{"\\u0061": 12345678901234567890}}]}')
+  assert.equal(object?.key, '{"a":12345678901234567890}')
+})
+
+test('escaped characters are themselves in text and in base64', () => {
+  assert.deepEqual(records('{"records":[{"key":"\\u00e9","value":"a\\nb"}]}', 'text'), [{ key: 'é', value: 'a\nb' }])
+  assert.deepEqual(
+    records('{"records":[{"value":"\\u0059Q=="},{"value":"+\\/8="}]}', 'binary').map((each) => each.value),
+    ['a', Buffer.from('+/8=', 'base64').toString()],
+  )
+})
+
+test('names may be written with escapes, in any order and with blanks', () => {
+  assert.deepEqual(
+    records('\ufeff { "key_schema" : null , "\\u0072ecords" : [ { "valu\\u0065" : 1 , "\\u006bey" : 2 } ] }\r\n'),
+    [{ key: '2', value: '1' }],
+  )
+})
+
+test('of a field that is there twice, the last one counts', () => {
+  assert.deepEqual(records('{"records":[{"key":1,"value":1,"key":2,"value":null}]}'), [{ key: '2', value: null }])
+  assert.match(refused('{"records":[{}],"records":[{}]}').message, /twice/)
+})
+
+test('a damaged body is told where, also when a part of it was decoded', () => {
+  assert.equal(
+    refused('{"records":[{"value":"YWJj"},{"value":"YWJj" "key":1}]}', 'binary').message,
+    `The body is not JSON: unexpected '"' at byte 45.`,
+  )
+  assert.equal(refused('{"records":[{"value":"YWJj"', 'binary').message, 'The body is not JSON: it ends too early.')
+})
+
 test('a value that is nested too deeply is refused', () => {
   const depth = 200_000
   const refusal = refused(`{"records":[{"value":${'['.repeat(depth)}${']'.repeat(depth)}}]}`)
@@ -166,8 +214,8 @@ test('whatever the body, the answer is records or a refusal', () => {
     ),
   }))
   fc.assert(
-    fc.property(tree, fc.constantFrom('json', 'binary', 'text'), (body, format) => {
-      const parsed = parse(JSON.stringify(body), format as EmbeddedFormat)
+    fc.property(tree, fc.constantFrom('json', 'binary', 'text'), fc.nat({ max: 1 }), (body, format, indent) => {
+      const parsed = parse(JSON.stringify(body, null, indent), format as EmbeddedFormat)
       assert.equal(typeof parsed.ok, 'boolean')
     }),
   )
