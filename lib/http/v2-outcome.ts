@@ -26,6 +26,6 @@ export function commonRefusal(records: readonly Produced[]): Refusal | undefined
 /** Was everything that was asked for written before, by the first of these requests? */
 export function isRepeat(records: readonly Produced[]): boolean {
   if (records.length === 0) return false
-  for (const record of records) if (!('isDuplicate' in record && record.isDuplicate === true)) return false
+  for (const record of records) if (!record.ok || !record.isDuplicate) return false
   return true
 }

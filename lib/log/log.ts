@@ -72,7 +72,13 @@ export interface ProduceRequest extends AppendOptions {
 }
 
 /** Per record, in input order. */
-export type Produced = Answer<{ readonly partition: number; readonly offset: Offset; readonly timestampMs: EpochMs }>
+export type Produced = Answer<{
+  readonly partition: number
+  readonly offset: Offset
+  readonly timestampMs: EpochMs
+  /** True when the record was committed by an earlier request, whose offset this is. */
+  readonly isDuplicate: boolean
+}>
 
 export interface FetchRequest {
   readonly topic: string

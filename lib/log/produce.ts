@@ -130,6 +130,7 @@ export class Produce {
             partition: share.partition,
             offset: appended.baseOffset + at,
             timestampMs: checked.appendTimeMs ?? share.records[at]?.timestampMs ?? -1,
+            isDuplicate: appended.isDuplicate,
           }
         : appended
     })
