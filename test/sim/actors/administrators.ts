@@ -1,0 +1,145 @@
+/** Those who use the log's own calls that are neither append nor fetch: rolls, trims, forgetting, topics. */
+import type { Dice } from '../dice.ts'
+import type { Simulation } from '../simulation.ts'
+import { somePlace } from './appends.ts'
+
+export async function roller(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  while (sim.isActive) {
+    const { topic, partition } = somePlace(sim, dice)
+    const call = sim.call(
+      actor,
+      sim.anyProcess(dice),
+      `roll ${topic}/${partition}`,
+      (log) => log.roll(topic, partition),
+      () => undefined,
+    )
+    if (dice.chance(0.8)) await call
+    await sim.think(dice)
+  }
+}
+
+export async function trimmer(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  while (sim.isActive) {
+    const { topic, partition } = somePlace(sim, dice)
+    const truth = sim.truth.named(topic, partition).at(-1)
+    const end = truth?.hw ?? 0
+    const start = truth?.head.start ?? 0
+    const before = dice.chance(0.03) ? -1 : Math.min(end, start + dice.int(0, 6))
+    await sim.call(
+      actor,
+      sim.anyProcess(dice),
+      `deleteRecords ${topic}/${partition} before ${before}`,
+      (log) => log.deleteRecords(topic, partition, before),
+      (answer) => {
+        if (!answer.ok) return
+        const now = sim.truth.named(topic, partition).at(-1)
+        if (answer.startOffset < before || answer.startOffset > (now?.head.start ?? 0))
+          sim.history.violate(
+            'H3',
+            `deleteRecords ${before} answered ${answer.startOffset}, start is ${now?.head.start}`,
+          )
+      },
+    )
+    await sim.think(dice)
+    await sim.think(dice)
+  }
+}
+
+export async function forgetter(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  while (sim.isActive) {
+    const { topic, partition } = somePlace(sim, dice)
+    const what = `forgetProducers ${topic}/${partition}`
+    await sim.call(
+      actor,
+      sim.anyProcess(dice),
+      what,
+      (log) => log.forgetProducers(topic, partition),
+      () => undefined,
+    )
+    await sim.think(dice)
+  }
+}
+
+export async function topics(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  while (sim.isActive) {
+    const { topic } = somePlace(sim, dice)
+    const process = sim.anyProcess(dice)
+    const act = dice.random()
+    if (sim.truth.topics.get(topic)?.state !== 'live' || act < 0.1) await createTopic(sim, dice, actor, topic)
+    else if (act < 0.3)
+      await sim.call(
+        actor,
+        process,
+        `deleteTopic ${topic}`,
+        (log) => log.deleteTopic(topic),
+        () => undefined,
+      )
+    else if (act < 0.5) {
+      const partitions = dice.int(2, 3)
+      await sim.call(
+        actor,
+        process,
+        `addPartitions ${topic} ${partitions}`,
+        (log) => log.addPartitions(topic, partitions),
+        () => undefined,
+      )
+    } else if (act < 0.75)
+      await sim.call(
+        actor,
+        process,
+        `alterConfigs ${topic}`,
+        (log) => log.alterConfigs(topic, [{ name: 'retention.ms', value: String(dice.int(1, 1_000_000)) }]),
+        () => undefined,
+      )
+    else
+      await sim.call(
+        actor,
+        process,
+        `describeTopic ${topic}`,
+        (log) => log.describeTopic(topic),
+        () => undefined,
+      )
+    for (let pauses = dice.int(1, 6); pauses > 0; pauses--) await sim.think(dice)
+  }
+}
+
+export async function createTopic(sim: Simulation, dice: Dice, actor: string, name: string): Promise<boolean> {
+  const { partitions, logAppendTime } = sim.swarm
+  const configs: Record<string, string> = logAppendTime ? { 'message.timestamp.type': 'LogAppendTime' } : {}
+  const heard = await sim.call(
+    actor,
+    sim.anyProcess(dice),
+    `createTopic ${name}`,
+    (log) => log.createTopic({ name, partitions, configs }),
+    () => undefined,
+  )
+  return heard.kind === 'answered' && (heard.answer.ok || heard.answer.code === 'TOPIC_ALREADY_EXISTS')
+}
+
+/** Kills, starts, freezes and thaws processes, cuts the power, and makes times in which nothing happens. */
+export async function chaos(sim: Simulation, dice: Dice): Promise<void> {
+  const everyMs = dice.scattered(30, 1_000)
+  while (sim.isActive) {
+    await sim.world.sleep(dice.between(0, 2 * everyMs))
+    await sim.quietOver(dice)
+    const slot = dice.pick(sim.slots)
+    const { process } = slot
+    const act = dice.random()
+    if (process === undefined) sim.start(slot)
+    else if (act < 0.15) sim.kill(slot)
+    else if (act < 0.55) {
+      sim.history.note(`${process.name} freezes`)
+      process.freeze()
+      const frozenMs = dice.chance(0.7) ? dice.scattered(10, 2_000) : dice.scattered(2_000, 7_200_000)
+      sim.world.after(frozenMs, () => {
+        if (process.state === 'frozen') sim.history.note(`${process.name} thaws`)
+        process.thaw()
+      })
+    } else if (act < 0.6 && sim.objects.failPower !== undefined) {
+      sim.history.note('the power fails')
+      for (const each of sim.slots) sim.kill(each)
+      await sim.objects.failPower()
+      sim.history.note('the power is back')
+    } else if (act < 0.8) sim.quieten(dice.scattered(1_000, 10_800_000))
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * Merge, retention and sweep as architecture section 7 has them, for the tests alone: they run inside a process, over its
+ * network, and stop wherever it stops. Two mergers, two sweepers at once are as good as one.
+ */
+import type { Codecs } from '../../../lib/core/codec.ts'
+import { Unavailable } from '../../../lib/core/errors.ts'
+import type { HeadKey } from '../../../lib/core/head.ts'
+import type { Item } from '../../../lib/core/items.ts'
+import { offsetSortKey, rowKey, rowsCollection } from '../../../lib/core/items.ts'
+import type { SegmentId, TopicId } from '../../../lib/core/names.ts'
+import { segmentIdAt, segmentIdFloor, segmentIdTimeMs, segmentObjectKey } from '../../../lib/core/names.ts'
+import { readBatchHeader, rebaseBatch } from '../../../lib/core/record-batch.ts'
+import type { ChunkReference } from '../../../lib/core/reference.ts'
+import { decodeReference, encodeReference, segmentOfReference } from '../../../lib/core/reference.ts'
+import type { Row } from '../../../lib/core/row.ts'
+import { encodeSegment } from '../../../lib/core/segment.ts'
+import type { SegmentIndex } from '../../../lib/core/segment-index.ts'
+import { decodeSegmentTail } from '../../../lib/core/segment-index.ts'
+import type { LogPorts } from '../../../lib/log/log.ts'
+import type { Dice } from '../dice.ts'
+import type { Process } from '../process.ts'
+import type { Simulation } from '../simulation.ts'
+import { somePlace } from './appends.ts'
+
+interface StoredRow {
+  readonly version: string
+  readonly row: Row
+}
+
+async function again<Result>(ports: LogPorts, work: () => Promise<Result>): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof Unavailable) || attempt === 8) throw error
+      await ports.clock.sleep(10 * attempt)
+    }
+  }
+}
+
+function newVersion(ports: LogPorts): string {
+  return segmentIdAt(ports.clock.now(), ports.random)
+}
+
+async function rowsOf(ports: LogPorts, key: HeadKey): Promise<StoredRow[]> {
+  const rows: StoredRow[] = []
+  const limit = 20
+  let from: string | undefined
+  while (true) {
+    const range = { ...(from === undefined ? {} : { from }), limit }
+    const items = await again(ports, () => ports.metadata.query(rowsCollection(key.topicId, key.partition), range))
+    for (const { version, value } of items) rows.push({ version, row: value as unknown as Row })
+    const last = rows.at(-1)
+    if (items.length < limit || last === undefined) return rows
+    from = offsetSortKey(last.row.last + 1)
+  }
+}
+
+/** Those that are not covered by a row with a larger last (R1), ascending. */
+function liveRows(rows: readonly StoredRow[]): StoredRow[] {
+  const live: StoredRow[] = []
+  for (const stored of rows.toReversed()) {
+    const after = live.at(-1)
+    if (after === undefined || stored.row.first < after.row.first) live.push(stored)
+  }
+  return live.reverse()
+}
+
+/** Is the write done, by this attempt or an earlier one? */
+async function replaceRow(ports: LogPorts, key: HeadKey, seen: StoredRow, row: Row): Promise<boolean> {
+  const itemKey = rowKey(key.topicId, key.partition, seen.row.last)
+  const version = newVersion(ports)
+  const value = row as unknown as Item['value']
+  const answer = await again(ports, () =>
+    ports.metadata.write([{ op: 'put', key: itemKey, version, value, if: { version: seen.version } }]),
+  )
+  return answer.applied || answer.items[0]?.version === version
+}
+
+async function deleteRow(ports: LogPorts, key: HeadKey, seen: StoredRow): Promise<void> {
+  const itemKey = rowKey(key.topicId, key.partition, seen.row.last)
+  await again(ports, () => ports.metadata.write([{ op: 'delete', key: itemKey, if: { version: seen.version } }]))
+}
+
+interface MergeOptions {
+  /** Write the bytes into a new segment; otherwise the row keeps all references of the run. */
+  readonly moves: boolean
+  /** Only where references are kept: whether the row says so. */
+  readonly saysMerged: boolean
+}
+
+/** One row takes the place of a run of rows: first it replaces the last of them, then the others go. */
+async function merge(ports: LogPorts, dice: Dice, key: HeadKey, { moves, saysMerged }: MergeOptions): Promise<void> {
+  const head = await again(ports, () => ports.metadata.readHead(key))
+  if (head === undefined || head.isDeleted) return
+  const all = await rowsOf(ports, key)
+  // What lies below the log start may have been swept.
+  const below = all.filter(({ row }) => row.last < head.start)
+  for (const stored of below) if (dice.chance(0.5)) await deleteRow(ports, key, stored)
+  const stored = all.filter(({ row }) => row.last >= head.start)
+  const live = liveRows(stored)
+  for (const shadowed of stored) if (!live.includes(shadowed) && dice.chance(0.7)) await deleteRow(ports, key, shadowed)
+  if (live.length < 2) return
+  const from = dice.int(0, live.length - 2)
+  const run = live.slice(from, Math.min(live.length, from + dice.int(2, 5)))
+  const first = run[0]!
+  const last = run.at(-1)!
+  for (const [index, { row }] of run.entries()) if (index > 0 && row.first !== run[index - 1]!.row.last + 1) return
+  const row: Row = {
+    first: first.row.first,
+    last: last.row.last,
+    chunks: run.flatMap((stored) => stored.row.chunks),
+    maxTimestampMs: run.reduce((max, stored) => Math.max(max, stored.row.maxTimestampMs), -1),
+    maxTimestampSoFarMs: last.row.maxTimestampSoFarMs,
+    isMerged: saysMerged || run.some((stored) => stored.row.isMerged),
+  }
+  const merged = moves ? await moved(ports, key, row) : row
+  if (merged === undefined || !(await replaceRow(ports, key, last, merged))) return
+  for (const other of run.slice(0, -1)) await deleteRow(ports, key, other)
+}
+
+/** The row with its bytes in one new segment; undefined where some of them are gone: somebody else was faster. */
+async function moved(ports: LogPorts, key: HeadKey, row: Row): Promise<Row | undefined> {
+  const batches: Uint8Array[] = []
+  let recordCount = 0
+  for (const { ref, base } of row.chunks) {
+    const place = decodeReference(ref)
+    const read = await again(ports, () =>
+      ports.objects.read(segmentObjectKey(place.segment), place.position, place.lengthBytes),
+    )
+    if (read === undefined || read.length < place.lengthBytes) return undefined
+    const bytes = read.slice()
+    for (let at = 0; at < bytes.length; ) {
+      const batch = readBatchHeader(bytes, at)
+      if (!batch.ok) throw new Error(`merge read ${ref}, which is no chunk: ${batch.message}`)
+      rebaseBatch(bytes, at, base - row.first + batch.header.baseOffset)
+      recordCount += batch.header.recordCount
+      at += batch.header.sizeBytes
+    }
+    batches.push(bytes)
+  }
+  const { topicId, partition } = key
+  const chunk = { topicId, partition, batches, recordCount, maxTimestampMs: row.maxTimestampMs, baseOffset: row.first }
+  const run = { topicId, partition, firstOffset: row.first, lastOffset: row.last }
+  const plan = encodeSegment([chunk], ports.codecs, run)
+  const id = segmentIdAt(ports.clock.now(), ports.random)
+  await again(ports, () => ports.objects.create(segmentObjectKey(id), plan.parts))
+  const ref = encodeReference({ segment: id, ...plan.chunks[0]! })
+  return { ...row, chunks: [{ ref, base: row.first }], isMerged: true }
+}
+
+interface Candidate {
+  readonly key: string
+  readonly id: SegmentId
+  readonly index: SegmentIndex
+}
+
+/**
+ * Deletes what nothing refers to. A merged segment whose row was never written is deleted only when a row covers its whole
+ * run: the write of its row may still come, and must then be shadowed. To give the present row another version is not
+ * enough: that row may be merged away, and a late repeat of the roll's put bring it back with the version it had first.
+ */
+async function sweep(ports: LogPorts, horizonMs: number): Promise<void> {
+  const floor = segmentIdFloor(horizonMs)
+  const candidates: Candidate[] = []
+  const partitions = new Map<string, HeadKey>()
+  let after: string | undefined
+  while (true) {
+    const entries = await again(ports, () => ports.objects.list('segments/', after, 50))
+    for (const { key, sizeBytes } of entries) {
+      const id = key.slice(-20) as SegmentId
+      if (id >= floor) continue
+      const bytes = await again(ports, () => ports.objects.read(key, 0, sizeBytes))
+      if (bytes === undefined) continue
+      const tail = decodeSegmentTail(bytes, bytes.length, ports.codecs)
+      if (!tail.ok) throw new Error(`sweep read ${key}, which is no segment`)
+      candidates.push({ key, id, index: tail.index })
+      for (const { topicId, partition } of tail.index.chunks)
+        partitions.set(`${topicId}/${partition}`, { topicId, partition })
+    }
+    after = entries.at(-1)?.key
+    if (entries.length < 50) break
+  }
+  const used = new Set<SegmentId>()
+  const rows = new Map<string, StoredRow[]>()
+  for (const [name, key] of partitions) {
+    const fence = { kind: 'fence', minSegment: floor } as const
+    const answer = await again(ports, () => ports.metadata.updateHead(key, fence))
+    // Nothing of a deleted topic is read or committed again.
+    if (answer.head?.isDeleted === true) continue
+    // The tail first, its rows afterwards: references only move from one to the other.
+    const head = await again(ports, () => ports.metadata.readHead(key))
+    if (head === undefined) return
+    for (const ref of Object.keys(head.tail) as ChunkReference[]) used.add(segmentOfReference(ref))
+    const live = liveRows(await rowsOf(ports, key))
+    rows.set(name, live)
+    for (const { row } of live) for (const { ref } of row.chunks) used.add(segmentOfReference(ref))
+  }
+  for (const { key, id, index } of candidates) {
+    if (used.has(id)) continue
+    const { merged } = index
+    if (merged !== undefined) {
+      const live = rows.get(`${merged.topicId}/${merged.partition}`)
+      const isCovered = live?.some(({ row }) => row.first <= merged.firstOffset && row.last > merged.lastOffset)
+      if (live !== undefined && isCovered !== true) continue
+    }
+    await again(ports, () => ports.objects.delete(key))
+  }
+}
+
+/** Runs inside a process until it ends or the process does. */
+function inside(
+  sim: Simulation,
+  process: Process,
+  what: string,
+  work: (ports: LogPorts) => Promise<void>,
+): Promise<void> {
+  sim.spent += 0.1
+  sim.history.note(`${process.name} begins ${what}`)
+  return new Promise((resolve) => {
+    process.onDeath(resolve)
+    process.deliver(() => {
+      work(process.ports).then(resolve, (error: unknown) => {
+        if (!(error instanceof Unavailable))
+          sim.history.violate('D7', `${what}: ${error instanceof Error ? error.stack : error}`)
+        resolve()
+      })
+    })
+  })
+}
+
+export async function merger(sim: Simulation, dice: Dice): Promise<void> {
+  const { moves } = sim.swarm
+  while (sim.isActive) {
+    const process = sim.anyProcess(dice)
+    const key = someKey(sim, dice)
+    if (process !== undefined && key !== undefined) {
+      const options = { moves, saysMerged: dice.chance(0.5) }
+      const work = inside(sim, process, 'merge', (ports) => merge(ports, dice, key, options))
+      if (dice.chance(0.7)) await work
+    }
+    await sim.think(dice)
+  }
+}
+
+export async function sweeper(sim: Simulation, dice: Dice): Promise<void> {
+  while (sim.isActive) {
+    const process = sim.anyProcess(dice)
+    const behindMs = dice.chance(0.3) ? dice.between(-2_000, 2_000) : dice.scattered(10, 10_000)
+    if (process !== undefined)
+      await inside(sim, process, 'sweep', (ports) => sweep(ports, ports.clock.now() - behindMs))
+    await sim.think(dice)
+    await sim.think(dice)
+  }
+}
+
+/** Raises the fence alone: writers must take new ids. */
+export async function fencer(sim: Simulation, dice: Dice): Promise<void> {
+  while (sim.isActive) {
+    const process = sim.anyProcess(dice)
+    const key = someKey(sim, dice)
+    if (process !== undefined && key !== undefined)
+      await inside(sim, process, 'fence', async (ports) => {
+        const minSegment = segmentIdFloor(ports.clock.now() + dice.between(-2_000, 100))
+        const answer = await ports.metadata.updateHead(key, { kind: 'fence', minSegment })
+        const fenceMs = answer.head?.minSegment ? segmentIdTimeMs(answer.head.minSegment) : 0
+        if (answer.applied && fenceMs > segmentIdTimeMs(minSegment)) throw new Error('a fence that was not asked for')
+      })
+    await sim.think(dice)
+  }
+}
+
+function someKey(sim: Simulation, dice: Dice): HeadKey | undefined {
+  const { topic, partition } = somePlace(sim, dice)
+  const topicId: TopicId | undefined = sim.truth.topics.get(topic)?.id
+  return topicId === undefined ? undefined : { topicId, partition }
+}
+
+export type { Codecs }

@@ -1,0 +1,217 @@
+/** Those who read: in order, anywhere, at the end, and by time. */
+
+import type { Offset, TopicId } from '../../../lib/core/names.ts'
+import type { Answer, Fetched } from '../../../lib/log/log.ts'
+import type { Dice } from '../dice.ts'
+import type { Process } from '../process.ts'
+import type { Heard, Simulation } from '../simulation.ts'
+import { startMs } from '../simulation.ts'
+import type { PartitionTruth, Seen } from '../truth.ts'
+import { short } from '../truth.ts'
+import { somePatience, somePlace, timesFromMs, timesSpanMs } from './appends.ts'
+
+interface FetchCall {
+  readonly actor: string
+  readonly process: Process | undefined
+  readonly topic: string
+  readonly partition: number
+  readonly offset: Offset
+  readonly bytesMax?: number
+  readonly recordsMax?: number
+  readonly waitMs?: number
+  readonly topicId?: TopicId
+  readonly patienceMs?: number
+}
+
+/** What the partitions of a name are before a call: an answer may not know less. */
+function look(sim: Simulation, topic: string, partition: number): Map<TopicId, Seen> {
+  return new Map(
+    sim.truth
+      .named(topic, partition)
+      .map(({ key, hw, head }) => [key.topicId, { hw, start: head.start, isDeleted: head.isDeleted }]),
+  )
+}
+
+export async function fetch(sim: Simulation, call: FetchCall): Promise<Heard<Fetched>> {
+  const { actor, process, patienceMs, ...request } = call
+  const before = look(sim, call.topic, call.partition)
+  const what = `fetch ${call.topic}/${call.partition}@${call.offset} ${JSON.stringify({ bytesMax: call.bytesMax, recordsMax: call.recordsMax, waitMs: call.waitMs })}`
+  return sim.call(
+    actor,
+    process,
+    what,
+    (log) => log.fetch(request),
+    (answer) => checkFetched(sim, before, call, what, answer),
+    patienceMs,
+  )
+}
+
+/** D1, D2, D3, D6 as a reader sees them. */
+function checkFetched(
+  sim: Simulation,
+  before: ReadonlyMap<TopicId, Seen>,
+  call: FetchCall,
+  what: string,
+  answer: Answer<Fetched>,
+): void {
+  const { history, truth } = sim
+  if (!answer.ok) {
+    if (answer.code === 'OFFSET_OUT_OF_RANGE') checkOutOfRange(sim, before, call, what)
+    return
+  }
+  const there = truth.partition(answer.topicId, answer.partition)
+  const seen = before.get(answer.topicId)
+  if (there === undefined) {
+    history.violate('D6', `${what} was answered from a topic that does not exist`)
+    return
+  }
+  if (seen?.isDeleted === true) {
+    history.violate('D6', `${what} was answered from a deleted topic`)
+    return
+  }
+  checkMarks(sim, seen, there, answer.highWatermark, answer.startOffset, what)
+  if (answer.nextOffset > answer.highWatermark)
+    history.violate('log.ts', `${what}: next offset ${answer.nextOffset} beyond hw ${answer.highWatermark}`)
+  if (answer.batches.length === 0) {
+    if (answer.nextOffset !== call.offset) history.violate('D3', `${what}: nothing, and on at ${answer.nextOffset}`)
+    if ((seen?.hw ?? 0) > call.offset) history.violate('D2', `${what}: nothing, where hw was ${seen?.hw}`)
+    return
+  }
+  let at: Offset | undefined
+  for (const batch of answer.batches)
+    for (const { offset, append, attempt, index, timestampMs } of truth.decode(batch)) {
+      if (at === undefined ? offset > call.offset : offset !== at) {
+        history.violate('D3', `${what}: offset ${offset} where ${at ?? call.offset} was next`)
+        return
+      }
+      at = offset + 1
+      const record = there.records[offset]
+      if (
+        record?.append !== append ||
+        record.attempt !== attempt ||
+        record.index !== index ||
+        record.timestampMs !== timestampMs
+      ) {
+        history.violate(
+          'D2',
+          `${what}: record ${append}.${attempt}.${index} at ${short(there.key)}@${offset}, where ${record?.append}.${record?.attempt}.${record?.index} is`,
+        )
+        return
+      }
+    }
+  if (at !== answer.nextOffset || at <= call.offset)
+    history.violate('D3', `${what}: ends at ${at} and says ${answer.nextOffset}`)
+}
+
+/** H3 to a client: what an answer says of the log is not older than the call. */
+function checkMarks(
+  sim: Simulation,
+  seen: Seen | undefined,
+  there: PartitionTruth,
+  highWatermark: Offset,
+  startOffset: Offset,
+  what: string,
+): void {
+  if (highWatermark < (seen?.hw ?? 0) || startOffset < (seen?.start ?? 0))
+    sim.history.violate('H3', `${what}: ${startOffset}..${highWatermark}, where it was ${seen?.start}..${seen?.hw}`)
+  if (highWatermark > there.hw || startOffset > there.head.start)
+    sim.history.violate('D1', `${what}: ${startOffset}..${highWatermark}, where it is ${there.head.start}..${there.hw}`)
+}
+
+function checkOutOfRange(sim: Simulation, before: ReadonlyMap<TopicId, Seen>, call: FetchCall, what: string): void {
+  const isPossible = sim.truth
+    .named(call.topic, call.partition)
+    .some(({ key, head }) => call.offset < head.start || call.offset > (before.get(key.topicId)?.hw ?? 0))
+  if (!isPossible) sim.history.violate('D2', `${what} was answered OFFSET_OUT_OF_RANGE`)
+}
+
+export async function reader(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  const { topic, partition } = somePlace(sim, dice)
+  let offset = 0
+  let topicId: TopicId | undefined
+  while (sim.isActive) {
+    const isRandom = dice.chance(0.3)
+    const process = sim.anyProcess(dice)
+    const mine = sim.truth.named(topic, partition).at(-1)
+    const from = isRandom && mine !== undefined ? dice.int(mine.head.start, mine.hw) : offset
+    const heard = await fetch(sim, {
+      actor,
+      process,
+      topic,
+      partition,
+      offset: from,
+      ...(dice.chance(0.8) ? { bytesMax: Math.floor(dice.scattered(1, 5_000)) } : {}),
+      ...(dice.chance(0.3) ? { recordsMax: dice.int(1, 20) } : {}),
+      ...(dice.chance(0.3) ? { waitMs: Math.floor(dice.scattered(5, 5_000)) } : {}),
+      ...(topicId !== undefined && dice.chance(0.3) ? { topicId } : {}),
+      patienceMs: somePatience(dice),
+    })
+    if (heard.kind === 'answered' && !isRandom) {
+      const { answer } = heard
+      if (answer.ok && (topicId === undefined || answer.topicId === topicId)) offset = answer.nextOffset
+      else if (answer.ok) offset = answer.startOffset
+      else if (answer.code === 'OFFSET_OUT_OF_RANGE') offset = answer.details?.startOffset ?? 0
+      if (answer.ok) topicId = answer.topicId
+    }
+    await sim.think(dice)
+  }
+}
+
+/** Looks up offsets by time. */
+export async function seeker(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  while (sim.isActive) {
+    const { topic, partition } = somePlace(sim, dice)
+    await seek(sim, actor, sim.anyProcess(dice), topic, partition, someTime(sim, dice))
+    await sim.think(dice)
+  }
+}
+
+export function someTime(sim: Simulation, dice: Dice): number {
+  if (dice.chance(0.1)) return timesFromMs + 1_000_000 + dice.int(0, 1_100)
+  if (sim.swarm.logAppendTime && dice.chance(0.8)) return dice.int(startMs, Math.floor(sim.world.nowMs))
+  return timesFromMs + dice.int(-10, timesSpanMs)
+}
+
+export async function seek(
+  sim: Simulation,
+  actor: string,
+  process: Process | undefined,
+  topic: string,
+  partition: number,
+  timestampMs: number,
+): Promise<void> {
+  const before = look(sim, topic, partition)
+  const what = `offsetForTimestamp ${topic}/${partition} ${timestampMs - timesFromMs}`
+  await sim.call(
+    actor,
+    process,
+    what,
+    (log) => log.offsetForTimestamp(topic, partition, timestampMs),
+    (answer) => {
+      if (!answer.ok) return
+      const there = sim.truth.partition(answer.topicId, partition)
+      const seen = before.get(answer.topicId) ?? { hw: 0, start: 0, isDeleted: false }
+      if (there === undefined || seen.isDeleted) {
+        sim.history.violate('D6', `${what} was answered from nowhere`)
+        return
+      }
+      const { offset } = answer
+      const found = there.records[offset]
+      if (offset !== -1 && (found === undefined || offset < seen.start || found.timestampMs !== answer.timestampMs)) {
+        sim.history.violate('D2', `${what}: ${offset} of time ${answer.timestampMs - timesFromMs}`)
+        return
+      }
+      if (found !== undefined && found.timestampMs < timestampMs) {
+        sim.history.violate('D2', `${what}: ${offset}, of time ${found.timestampMs - timesFromMs}`)
+        return
+      }
+      // Nothing that qualifies and that was there all the time lies before it.
+      const end = offset === -1 ? seen.hw : offset
+      for (let earlier = there.head.start; earlier < end; earlier++)
+        if (there.records[earlier]!.timestampMs >= timestampMs) {
+          sim.history.violate('D2', `${what}: ${offset}, where ${earlier} is the first`)
+          return
+        }
+    },
+  )
+}

@@ -1,0 +1,2 @@
+import type { Mutation } from './simulate.ts'
+export const mutations: { readonly [name: string]: Mutation } = {}

@@ -1,0 +1,114 @@
+/**
+ * A process: one log over the shared stores, with its own clock and its own network. All that ever wakes it is an answer, a
+ * timer or a call; holding those back freezes it in the middle of anything, dropping them kills it.
+ */
+import type { Codecs } from '../../lib/core/codec.ts'
+import type { Settings } from '../../lib/core/settings.ts'
+import type { LogRules } from '../../lib/log/context.ts'
+import { createLog } from '../../lib/log/create-log.ts'
+import type { Log, LogPorts } from '../../lib/log/log.ts'
+import type { Metadata, Objects } from '../../lib/ports.ts'
+import type { Dice } from './dice.ts'
+import type { World } from './world.ts'
+
+export interface ProcessOptions {
+  readonly name: string
+  readonly world: World
+  readonly objects: Objects
+  readonly metadata: Metadata
+  readonly codecs: Codecs
+  readonly dice: Dice
+  /** What its clock shows more than the true time. */
+  readonly skewMs: number
+  readonly settings: Partial<Settings>
+  readonly rules: Partial<LogRules>
+}
+
+export class Process {
+  readonly name: string
+  readonly ports: LogPorts
+  readonly log: Log
+  state: 'running' | 'frozen' | 'dead' = 'running'
+  readonly #world: World
+  #heldBack: (() => void)[] = []
+  readonly #onDeath = new Set<() => void>()
+
+  constructor(options: ProcessOptions) {
+    const { world, objects, metadata, skewMs } = options
+    this.name = options.name
+    this.#world = world
+    const through = <Answer>(call: Promise<Answer>) => this.#through(call)
+    this.ports = {
+      objects: {
+        create: (key, parts) => through(objects.create(key, parts)),
+        read: (key, position, length) => through(objects.read(key, position, length)),
+        list: (prefix, after, limit) => through(objects.list(prefix, after, limit)),
+        delete: (key) => through(objects.delete(key)),
+      },
+      metadata: {
+        readHead: (key) => through(metadata.readHead(key)),
+        createHead: (head) => through(metadata.createHead(head)),
+        updateHead: (key, command, also) => through(metadata.updateHead(key, command, also)),
+        get: (key) => through(metadata.get(key)),
+        query: (collection, range) => through(metadata.query(collection, range)),
+        write: (writes) => through(metadata.write(writes)),
+      },
+      clock: {
+        now: () => Math.floor(world.nowMs + skewMs),
+        sleep: (durationMs, signal) => this.#sleep(durationMs, signal),
+      },
+      random: options.dice.random,
+      codecs: options.codecs,
+    }
+    this.log = createLog(this.ports, options.settings, options.rules)
+  }
+
+  /** Runs something inside the process: now, after the thaw, or never. */
+  deliver(run: () => void): void {
+    if (this.state === 'running') run()
+    else if (this.state === 'frozen') this.#heldBack.push(run)
+  }
+
+  /** Calls back at its death, if it is alive. */
+  onDeath(died: () => void): () => void {
+    this.#onDeath.add(died)
+    return () => this.#onDeath.delete(died)
+  }
+
+  freeze(): void {
+    if (this.state === 'running') this.state = 'frozen'
+  }
+
+  thaw(): void {
+    if (this.state !== 'frozen') return
+    this.state = 'running'
+    const held = this.#heldBack
+    this.#heldBack = []
+    for (const run of held) this.#world.after(0, () => this.deliver(run))
+  }
+
+  die(): void {
+    if (this.state === 'dead') return
+    this.state = 'dead'
+    this.#heldBack = []
+    for (const died of [...this.#onDeath]) died()
+    this.#onDeath.clear()
+  }
+
+  #through<Answer>(call: Promise<Answer>): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      call.then(
+        (answer) => this.deliver(() => resolve(answer)),
+        (error: unknown) => this.deliver(() => reject(error)),
+      )
+    })
+  }
+
+  #sleep(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
+    if (signal?.aborted === true) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#world.after(durationMs, () => this.deliver(resolve))
+      signal?.addEventListener('abort', () => resolve(), { once: true })
+    })
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * One history from one seed: a world as its swarm says, actors until their calls are used up, then no more faults, and
+ * everything that was ever acknowledged must be there for a process that has just come (liveness and D2).
+ */
+import type { FaultKind } from '../../lib/adapters/faulty.ts'
+import type { Codecs } from '../../lib/core/codec.ts'
+import type { decideHead } from '../../lib/core/head.ts'
+import type { LogRules } from '../../lib/log/context.ts'
+import type { Answer, Log } from '../../lib/log/log.ts'
+import type { Objects } from '../../lib/ports.ts'
+import { chaos, createTopic, forgetter, roller, topics, trimmer } from './actors/administrators.ts'
+import { append } from './actors/appends.ts'
+import { idempotent, sleeper } from './actors/idempotent.ts'
+import { leader } from './actors/leaders.ts'
+import { fencer, merger, sweeper } from './actors/maintenance.ts'
+import { appender, conditional, keyed, producer } from './actors/producers.ts'
+import { fetch, reader, seek, seeker, someTime } from './actors/readers.ts'
+import { Dice } from './dice.ts'
+import type { Slot } from './simulation.ts'
+import { Simulation } from './simulation.ts'
+import { diskObjects, memoryObjects, watchedMetadata, watchedObjects } from './stores.ts'
+import type { ActorKind, Swarm } from './swarm.ts'
+import { swarmOf } from './swarm.ts'
+
+/** A fault built in on purpose, to see it found. */
+export interface Mutation {
+  readonly decide?: typeof decideHead
+  readonly rules?: Partial<LogRules>
+  readonly drops?: 'syncFile' | 'syncDirectory'
+  readonly wrapObjects?: (objects: Objects) => Objects
+}
+
+export interface SimulateOptions {
+  readonly codecs: Codecs
+  readonly mutation?: Mutation
+  /** Actors, faults, `disk` that are left out. */
+  readonly without?: ReadonlySet<string>
+  readonly effort?: number
+}
+
+export interface Outcome {
+  readonly seed: number
+  readonly violation: string | undefined
+  readonly lines: readonly string[]
+  readonly hash: () => string
+  readonly events: number
+  readonly calls: number
+  readonly commits: number
+  readonly records: number
+  readonly faults: ReadonlyMap<FaultKind, number>
+  readonly swarm: Swarm
+}
+
+type Actor = (sim: Simulation, dice: Dice, name: string) => Promise<void>
+const actors: { readonly [Kind in ActorKind]: Actor } = {
+  appender,
+  producer,
+  idempotent,
+  sleeper,
+  keyed,
+  conditional,
+  leader,
+  reader,
+  seeker,
+  roller,
+  trimmer,
+  forgetter,
+  merger,
+  sweeper,
+  fencer,
+  topics,
+  chaos,
+}
+
+const eventsMax = 500_000
+
+export async function simulate(seed: number, options: SimulateOptions): Promise<Outcome> {
+  const { codecs, mutation = {}, without, effort } = options
+  const swarm = swarmOf(new Dice(seed).derive('swarm'), without, effort)
+  const { decide, rules = {}, wrapObjects = (objects) => objects } = mutation
+  const sim = new Simulation(seed, swarm, codecs, rules, wrapObjects)
+  const { world, history, truth } = sim
+  truth.keyLifeMs = (swarm.settings.producerIdExpirationMs ?? 0) - 2 * swarm.skewMs
+  const phases = [() => begin(sim, mutation, decide), () => act(sim), () => audit(sim)]
+  try {
+    for (const phase of phases) {
+      let isOver = false
+      phase().then(
+        () => {
+          isOver = true
+        },
+        (error: unknown) => history.violate('simulation', error instanceof Error ? `${error.stack}` : String(error)),
+      )
+      const isDone = await world.run(() => isOver || history.violation !== undefined, eventsMax)
+      if (history.violation !== undefined) break
+      if (!isDone) history.violate('liveness', `nothing moves any more; open: ${openCalls(sim)}`)
+    }
+  } catch (error) {
+    history.violate('liveness', `${error instanceof Error ? error.message : error}; open: ${openCalls(sim)}`)
+  }
+  return {
+    seed,
+    violation: history.violation,
+    lines: history.lines,
+    hash: () => history.hash(),
+    events: world.eventsRun,
+    calls: sim.callsMade,
+    commits: [...truth.partitions.values()].reduce((sum, { commits }) => sum + commits.length, 0),
+    records: [...truth.partitions.values()].reduce((sum, { records }) => sum + records.length, 0),
+    faults: sim.faults,
+    swarm,
+  }
+}
+
+function openCalls(sim: Simulation): string {
+  return [...sim.open].map(([id, { what, process }]) => `${id} ${process.name} ${what}`).join('; ')
+}
+
+/** Stores, processes and topics, without faults. */
+async function begin(sim: Simulation, mutation: Mutation, decide: typeof decideHead | undefined): Promise<void> {
+  const { swarm, dice, world, truth } = sim
+  sim.areFaultsOn = false
+  sim.metadata = watchedMetadata(truth, world, decide)
+  const objects =
+    swarm.objects === 'disk' ? await diskObjects(world, dice.derive('disk'), mutation.drops) : memoryObjects()
+  sim.objects = watchedObjects(truth, objects)
+  for (let index = 0; index < swarm.processes; index++) {
+    const skewMs = dice.derive(`skew ${index}`).between(-swarm.skewMs, swarm.skewMs)
+    const slot: Slot = { name: `p${index}`, skewMs, process: undefined, starts: 0 }
+    sim.slots.push(slot)
+    sim.start(slot)
+  }
+  for (let index = 0; index < swarm.topics; index++) await createTopic(sim, dice, 'begin', `t${index}`)
+  sim.spent = 0
+}
+
+async function act(sim: Simulation): Promise<void> {
+  sim.areFaultsOn = true
+  const running: Promise<void>[] = []
+  for (const [kind, count] of Object.entries(sim.swarm.actors) as [ActorKind, number][])
+    for (let index = 0; index < count; index++) {
+      const name = `${kind}${index}`
+      running.push(actors[kind](sim, sim.dice.derive(name), name))
+    }
+  await Promise.all(running)
+}
+
+/** The longest that anything is late, hangs or is frozen. */
+const longestMs = 4 * 10_800_000
+
+/** After the last fault: what was late has arrived, every call is answered, and a new process finds everything. */
+async function audit(sim: Simulation): Promise<void> {
+  const { history, truth, world } = sim
+  sim.areFaultsOn = false
+  history.note('no more faults')
+  for (const slot of sim.slots) {
+    slot.process?.thaw()
+    if (slot.process === undefined) sim.start(slot)
+  }
+  await world.sleep(longestMs)
+  if (sim.open.size > 0) {
+    history.violate('liveness', `calls without an answer: ${openCalls(sim)}`)
+    return
+  }
+  for (const intent of truth.intents)
+    if (intent.kind === 'key' && intent.definiteCalls === intent.calls && intent.commits.length > 0)
+      history.violate('errors.ts', `append ${intent.id} was refused for good, each time, and is in the log`)
+  const slot: Slot = { name: 'auditor', skewMs: 0, process: undefined, starts: 0 }
+  sim.slots.splice(0, sim.slots.length, slot)
+  sim.start(slot)
+  const dice = sim.dice.derive('audit')
+  for (let index = 0; index < sim.swarm.topics; index++) {
+    const name = `t${index}`
+    if (truth.topics.get(name)?.state === 'live') await auditTopic(sim, dice, name)
+    if (sim.swarm.actors.topics === 0) continue
+    // The name can be freed and used again, whatever became of earlier topics of that name.
+    if (truth.topics.has(name)) await must(sim, `deleteTopic ${name}`, (log) => log.deleteTopic(name))
+    await must(sim, `createTopic ${name}`, (log) => log.createTopic({ name, partitions: 1 }))
+    await auditTopic(sim, dice, name)
+  }
+}
+
+async function auditTopic(sim: Simulation, dice: Dice, topic: string): Promise<void> {
+  const { truth, world, history } = sim
+  const partitions = truth.topics.get(topic)?.partitions ?? 0
+  for (let partition = 0; partition < partitions; partition++) {
+    const there = truth.named(topic, partition).find(({ key }) => key.topicId === truth.topics.get(topic)?.id)
+    if (there === undefined) {
+      history.violate('D6', `topic ${topic} has no head of partition ${partition}`)
+      return
+    }
+    const { lease } = there.head
+    if (lease?.isExclusive === true) {
+      await world.sleep(lease.untilMs - world.nowMs)
+      await must(sim, `acquire ${topic}/${partition}`, (log) => log.acquireLease(topic, partition, 'auditor'))
+    }
+    for (let appends = 0; appends < 2; appends++) {
+      const intent = truth.intend({ kind: 'plain', topic, count: 1 })
+      const process = sim.slots[0]?.process
+      const heard = await append(sim, { actor: 'auditor', process, intent, partition, times: [world.nowMs | 0] })
+      if (heard.kind === 'lost' || !heard.answer.ok)
+        history.violate('liveness', `nothing can be appended to ${topic}/${partition}`)
+    }
+    let offset = there.head.start
+    while (offset < there.hw && history.violation === undefined) {
+      const process = sim.slots[0]?.process
+      const heard = await fetch(sim, { actor: 'auditor', process, topic, partition, offset, bytesMax: 100_000 })
+      if (heard.kind === 'lost' || !heard.answer.ok || heard.answer.nextOffset <= offset) {
+        history.violate('D2', `the records of ${topic}/${partition} from ${offset} on cannot be read`)
+        return
+      }
+      offset = heard.answer.nextOffset
+    }
+    for (let reads = 0; reads < 3; reads++) {
+      const process = sim.slots[0]?.process
+      const from = dice.int(there.head.start, there.hw - 1)
+      await fetch(sim, { actor: 'auditor', process, topic, partition, offset: from, bytesMax: 1 })
+      await seek(sim, 'auditor', process, topic, partition, someTime(sim, dice))
+    }
+  }
+}
+
+async function must<Value>(sim: Simulation, what: string, work: (log: Log) => Promise<Answer<Value>>): Promise<void> {
+  const heard = await sim.call('auditor', sim.slots[0]?.process, what, work, () => undefined)
+  if (heard.kind === 'lost') sim.history.violate('liveness', `${what} was not answered`)
+  else if (!heard.answer.ok) sim.history.violate('liveness', `${what}: ${heard.answer.message}`)
+}

@@ -1,0 +1,129 @@
+/**
+ * The stores that all processes share, watched: metadata in memory, objects in memory or, by the real local adapter, as
+ * files on a disk that forgets on a power failure what was not synced. The metadata forgets nothing it has answered.
+ */
+import type { Disk } from '../../lib/adapters/local/disk.ts'
+import { openLocalObjects } from '../../lib/adapters/local/objects.ts'
+import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
+import type { decideHead } from '../../lib/core/head.ts'
+import { segmentPrefixes } from '../../lib/core/names.ts'
+import type { ItemWrite, Metadata, Objects } from '../../lib/ports.ts'
+import type { Dice } from './dice.ts'
+import { SimulatedDisk } from './disk.ts'
+import type { Truth } from './truth.ts'
+import type { World } from './world.ts'
+
+export function watchedMetadata(truth: Truth, world: World, decide: typeof decideHead | undefined): Metadata {
+  const metadata = new MemoryMetadata(decide === undefined ? {} : { decide })
+  const written = (writes: readonly ItemWrite[]) => {
+    for (const write of writes) {
+      if (write.op === 'put') truth.put(write)
+      else if (write.op === 'delete') truth.deleted(write.key)
+    }
+  }
+  return {
+    readHead: (key) => metadata.readHead(key),
+    async createHead(head) {
+      const answer = await metadata.createHead(head)
+      if (answer === 'created') truth.created(head)
+      return answer
+    },
+    async updateHead(key, command, also = []) {
+      const answer = await metadata.updateHead(key, command, also)
+      if (answer.applied && answer.head !== undefined) {
+        truth.updated(answer.head, command, world.nowMs)
+        written(also)
+      }
+      return answer
+    },
+    get: (key) => metadata.get(key),
+    query: (collection, range) => metadata.query(collection, range),
+    async write(writes) {
+      const answer = await metadata.write(writes)
+      if (answer.applied) written(writes)
+      return answer
+    },
+  }
+}
+
+export interface SharedObjects extends Objects {
+  /** The power fails and comes back: what was under way never ends. Resolves when the objects are open again. */
+  failPower?(): Promise<void>
+}
+
+export function watchedObjects(truth: Truth, objects: SharedObjects): SharedObjects {
+  const { failPower } = objects
+  return {
+    async create(key, parts) {
+      const answer = await objects.create(key, parts)
+      // `exists` is the same bytes, since an id is bound to them, and they are durable as well.
+      if (!truth.durable.has(key)) truth.durable.set(key, new Uint8Array(Buffer.concat(parts)))
+      truth.history.note(`object ${key.slice(-20)} ${answer}`)
+      return answer
+    },
+    read: (key, position, length) => objects.read(key, position, length),
+    list: (prefix, after, limit) => objects.list(prefix, after, limit),
+    async delete(key) {
+      await objects.delete(key)
+      truth.history.note(`object ${key.slice(-20)} deleted`)
+    },
+    ...(failPower === undefined ? {} : { failPower: () => failPower() }),
+  }
+}
+
+export function memoryObjects(): SharedObjects {
+  return new MemoryObjects()
+}
+
+const root = '/objects'
+
+export async function diskObjects(
+  world: World,
+  dice: Dice,
+  drops: 'syncFile' | 'syncDirectory' | undefined,
+): Promise<SharedObjects> {
+  const disk = new SimulatedDisk({ random: dice.random, ...(drops === undefined ? {} : { drops }) })
+  let power = { isOn: true }
+  let opening = openLocalObjects(timedDisk(disk, world, dice, power), root, segmentPrefixes)
+  return {
+    create: async (key, parts) => (await opening).create(key, parts),
+    read: async (key, position, length) => (await opening).read(key, position, length),
+    list: async (prefix, after, limit) => (await opening).list(prefix, after, limit),
+    delete: async (key) => (await opening).delete(key),
+    async failPower() {
+      power.isOn = false
+      disk.restart()
+      power = { isOn: true }
+      opening = openLocalObjects(timedDisk(disk, world, dice, power), root, segmentPrefixes)
+      await opening
+    },
+  }
+}
+
+/** Every call takes a moment, so that the power may fail before it; then it never ends. */
+function timedDisk(disk: Disk, world: World, dice: Dice, power: { readonly isOn: boolean }): Disk {
+  const timed = async <Result>(call: () => Promise<Result>): Promise<Result> => {
+    await world.sleep(dice.chance(0.1) ? dice.between(0, 20) : dice.between(0, 0.5))
+    if (power.isOn) {
+      const result = await call()
+      if (power.isOn) return result
+    }
+    return new Promise(() => undefined)
+  }
+  return {
+    makeDirectory: (path) => disk.makeDirectory(path),
+    createFile: (path) => timed(() => disk.createFile(path)),
+    writeFile: (file, parts) => timed(() => disk.writeFile(file, parts)),
+    syncFile: (file) => timed(() => disk.syncFile(file)),
+    closeFile: (file) => timed(() => disk.closeFile(file)),
+    link: (path, newPath) => timed(() => disk.link(path, newPath)),
+    rename: (path, newPath) => timed(() => disk.rename(path, newPath)),
+    unlink: (path) => timed(() => disk.unlink(path)),
+    openDirectory: (path) => timed(() => disk.openDirectory(path)),
+    syncDirectory: (directory) => timed(() => disk.syncDirectory(directory)),
+    openFile: (path) => timed(() => disk.openFile(path)),
+    readFile: (file, position, length) => timed(() => disk.readFile(file, position, length)),
+    list: (path) => timed(() => disk.list(path)),
+    sizeBytes: (path) => timed(() => disk.sizeBytes(path)),
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * What one simulated world is like, from its seed: which faults, how often, which actors, which settings. Every seed leaves
+ * out some of everything, so that what is left is frequent enough to meet.
+ */
+import type { FaultKind, FaultRates } from '../../lib/adapters/faulty.ts'
+import { faultKinds } from '../../lib/adapters/faulty.ts'
+import type { Settings } from '../../lib/core/settings.ts'
+import type { Dice } from './dice.ts'
+
+export const actorKinds = [
+  'appender',
+  'producer',
+  'idempotent',
+  'sleeper',
+  'keyed',
+  'conditional',
+  'leader',
+  'reader',
+  'seeker',
+  'roller',
+  'trimmer',
+  'forgetter',
+  'merger',
+  'sweeper',
+  'fencer',
+  'topics',
+  'chaos',
+] as const
+export type ActorKind = (typeof actorKinds)[number]
+
+export interface Swarm {
+  readonly processes: number
+  readonly topics: number
+  readonly partitions: number
+  readonly objects: 'memory' | 'disk'
+  readonly actors: { readonly [Kind in ActorKind]: number }
+  readonly rates: FaultRates
+  readonly latencyMs: readonly [number, number]
+  /** Largest difference of a process's clock from the true time. */
+  readonly skewMs: number
+  readonly settings: Partial<Settings>
+  /** When it is spent, actors stop (`Simulation.spent`). */
+  readonly effort: number
+  /** Merges keep the references of small chunks, or write their bytes into a new segment and let the sweep delete the old. */
+  readonly moves: boolean
+  /** Of topics: LogAppendTime. */
+  readonly logAppendTime: boolean
+}
+
+export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), effort?: number): Swarm {
+  const actor = (kind: ActorKind, probability: number, most: number): number =>
+    dice.derive(kind).chance(probability) && !without.has(kind) ? dice.derive(`${kind} count`).int(1, most) : 0
+  const rates: { [Kind in FaultKind]?: number } = {}
+  for (const kind of faultKinds) {
+    const own = dice.derive(kind)
+    // The long waits are rare, or nothing else ever happens.
+    const most = kind === 'hang' ? 0.02 : kind === 'hide-head' ? 0.5 : 0.15
+    if (own.chance(0.55) && !without.has(kind)) rates[kind] = own.scattered(0.003, most)
+  }
+  const own = dice.derive('settings')
+  const moves = own.chance(0.6)
+  return {
+    processes: own.int(1, 4),
+    topics: own.chance(0.2) ? 2 : 1,
+    partitions: own.chance(0.3) ? 2 : 1,
+    objects: own.chance(0.25) && !without.has('disk') ? 'disk' : 'memory',
+    actors: {
+      appender: Math.max(1, actor('appender', 0.8, 3)),
+      producer: actor('producer', 0.4, 1),
+      idempotent: actor('idempotent', 0.6, 3),
+      sleeper: actor('sleeper', 0.4, 2),
+      keyed: actor('keyed', 0.4, 2),
+      conditional: actor('conditional', 0.4, 2),
+      leader: actor('leader', 0.35, 3),
+      reader: actor('reader', 0.8, 2),
+      seeker: actor('seeker', 0.5, 1),
+      roller: actor('roller', 0.6, 2),
+      trimmer: actor('trimmer', 0.3, 1),
+      forgetter: actor('forgetter', 0.45, 1),
+      merger: actor('merger', 0.55, 2),
+      sweeper: moves ? actor('sweeper', 0.8, 1) : 0,
+      fencer: actor('fencer', 0.25, 1),
+      topics: actor('topics', 0.25, 1),
+      chaos: actor('chaos', 0.75, 1),
+    },
+    rates,
+    latencyMs: [own.between(0, 2), own.scattered(2, 40)],
+    skewMs: own.chance(0.5) ? own.scattered(10, 600_000) : 0,
+    settings: {
+      lingerMs: own.pick([0, 0, 1, 5]),
+      headAgeMsMax: own.pick([0, 25, 25, 1_000]),
+      flushesInFlightMax: own.int(1, 3),
+      commitAttemptsMax: own.pick([3, 6, 12, 12]),
+      retryDelayMs: own.pick([1, 10, 10, 100]),
+      sequenceGapWaitMs: own.pick([0, 50, 400]),
+      topicAgeMsMax: own.pick([0, 1_000, 60_000]),
+      chunkCacheBytesMax: own.pick([0, 0, 500, 67_108_864]),
+      headPollMsMin: 20,
+      headPollMsMax: own.pick([20, 500]),
+      producerIdBlock: own.pick([1, 3, 100]),
+      producerIdExpirationMs: own.pick([1_000, 1_000, 60_000, 3_600_000]),
+      leaseDurationMs: own.pick([200, 10_000, 600_000]),
+    },
+    effort: effort ?? own.int(40, 250),
+    moves,
+    logAppendTime: own.chance(0.15),
+  }
+}
+
+export function describeSwarm(swarm: Swarm): string {
+  const { actors, rates, ...rest } = swarm
+  const some = Object.entries(actors).filter(([, count]) => count > 0)
+  return JSON.stringify({ ...rest, rates, actors: Object.fromEntries(some) })
+}

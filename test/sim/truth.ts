@@ -1,0 +1,345 @@
+/**
+ * What is truly in the log: seen at the stores, effect by effect, with the invariants that hold between two effects.
+ * Records are told apart by what the simulation wrote into them.
+ */
+import type { Codecs } from '../../lib/core/codec.ts'
+import type { Head, HeadCommand, HeadKey } from '../../lib/core/head.ts'
+import type { Item } from '../../lib/core/items.ts'
+import { rowsCollection, topicsCollection } from '../../lib/core/items.ts'
+import type { Offset, TopicId } from '../../lib/core/names.ts'
+import { segmentObjectKey } from '../../lib/core/names.ts'
+import { sequenceAfter } from '../../lib/core/producer.ts'
+import { decodeBatch, readBatchHeader } from '../../lib/core/record-batch.ts'
+import type { ChunkReference } from '../../lib/core/reference.ts'
+import { decodeReference, segmentOfReference } from '../../lib/core/reference.ts'
+import type { Row } from '../../lib/core/row.ts'
+import type { Topic } from '../../lib/core/topic.ts'
+import type { ProducerStamp } from '../../lib/log/log.ts'
+import type { History } from './history.ts'
+
+/** Which record: that of an append, written by one of its attempts. */
+export interface RecordName {
+  readonly append: number
+  readonly attempt: number
+  readonly index: number
+}
+export interface TrueRecord extends RecordName {
+  readonly timestampMs: number
+}
+
+/** What a client wants to append, and what it was told. */
+export interface Intent {
+  readonly id: number
+  readonly kind: 'plain' | 'idempotent' | 'key'
+  readonly topic: string
+  readonly count: number
+  readonly stamp?: ProducerStamp
+  readonly expectedOffset?: Offset
+  /** By attempt. `definite`: refused, and nothing may ever come of it. An idempotency key's attempts are all number 0. */
+  readonly attempts: Map<number, 'open' | 'acked' | 'definite' | 'possible'>
+  /** Calls made; not the number of attempts for an idempotency key. */
+  calls: number
+  /** Of them refused for good. */
+  definiteCalls: number
+  readonly commits: { topicId: TopicId; partition: number; base: Offset; attempt: number }[]
+}
+
+export interface Commit {
+  readonly ref: ChunkReference
+  readonly base: Offset
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+export function recordValue({ append, attempt, index }: RecordName): Uint8Array {
+  return encoder.encode(`${append}.${attempt}.${index}`)
+}
+
+export function recordName(value: Uint8Array | null): RecordName {
+  const [append, attempt, index] = decoder.decode(value ?? new Uint8Array()).split('.')
+  return { append: Number(append), attempt: Number(attempt), index: Number(index) }
+}
+
+export class PartitionTruth {
+  readonly key: HeadKey
+  readonly records: TrueRecord[] = []
+  /** In offset order. */
+  readonly commits: Commit[] = []
+  readonly bases = new Map<ChunkReference, Offset>()
+  readonly producers = new Map<number, { epoch: number; last: number }>()
+  head: Head
+
+  constructor(head: Head) {
+    this.key = { topicId: head.topicId, partition: head.partition }
+    this.head = head
+  }
+
+  get hw(): Offset {
+    return this.records.length
+  }
+}
+
+export interface Seen {
+  readonly hw: Offset
+  readonly start: Offset
+  readonly isDeleted: boolean
+}
+
+export class Truth {
+  readonly history: History
+  readonly codecs: Codecs
+  readonly partitions = new Map<string, PartitionTruth>()
+  readonly names = new Map<TopicId, string>()
+  /** Topics as their items say now. */
+  readonly topics = new Map<string, Topic>()
+  readonly intents: Intent[] = []
+  /** Bytes of every object whose creation was ever answered. */
+  readonly durable = new Map<string, Uint8Array>()
+  /** Two commits under one idempotency key are fine when the key was forgotten in between: after this long, clocks allowed for. */
+  keyLifeMs = Number.POSITIVE_INFINITY
+  readonly #where = new Map<string, { readonly at: string; readonly atMs: number }>()
+
+  constructor(history: History, codecs: Codecs) {
+    this.history = history
+    this.codecs = codecs
+  }
+
+  intend(intent: Pick<Intent, 'kind' | 'topic' | 'count' | 'stamp' | 'expectedOffset'>): Intent {
+    const made: Intent = {
+      ...intent,
+      id: this.intents.length,
+      attempts: new Map(),
+      calls: 0,
+      definiteCalls: 0,
+      commits: [],
+    }
+    this.intents.push(made)
+    return made
+  }
+
+  partition(topicId: TopicId, partition: number): PartitionTruth | undefined {
+    return this.partitions.get(`${topicId}/${partition}`)
+  }
+
+  /** Partitions of all topics that have, or had, the name. */
+  named(name: string, partition: number): PartitionTruth[] {
+    return [...this.partitions.values()].filter(
+      ({ key }) => key.partition === partition && this.names.get(key.topicId) === name,
+    )
+  }
+
+  // --- Effects --------------------------------------------------------------------------------------------------------
+
+  created(head: Head): void {
+    this.partitions.set(`${head.topicId}/${head.partition}`, new PartitionTruth(head))
+    this.history.note(`head ${short(head)} created`)
+  }
+
+  updated(head: Head, command: HeadCommand, nowMs: number): void {
+    const truth = this.partition(head.topicId, head.partition)
+    if (truth === undefined) {
+      this.history.violate('H2', `a head that was never created: ${short(head)}`)
+      return
+    }
+    const before = truth.head
+    truth.head = head
+    this.history.note(`head ${short(head)} ${describe(command)} -> ${describeHead(head)}`)
+    const rising = ['hw', 'start', 'rolls', 'boundary', 'leaseEpoch', 'producerFloor', 'minSegment'] as const
+    for (const name of rising)
+      if (head[name] < before[name])
+        this.history.violate('H3', `${name} of ${short(head)} went back from ${before[name]} to ${head[name]}`)
+    if (before.isDeleted && !head.isDeleted) this.history.violate('D6', `${short(head)} lost its deletion mark`)
+    if (command.kind === 'append') this.#appended(truth, before, head, command, nowMs)
+    else if (head.hw !== before.hw) this.history.violate('H2', `${command.kind} moved hw of ${short(head)}`)
+    this.#checkTail(truth)
+  }
+
+  #appended(
+    truth: PartitionTruth,
+    before: Head,
+    head: Head,
+    command: Extract<HeadCommand, { kind: 'append' }>,
+    nowMs: number,
+  ): void {
+    const where = short(head)
+    if (before.isDeleted) this.history.violate('D6', `an append to ${where}, which is deleted`)
+    if (command.leaderEpoch !== undefined && command.leaderEpoch !== before.leaseEpoch)
+      this.history.violate('L2', `leader epoch ${command.leaderEpoch} appended to ${where} in ${before.leaseEpoch}`)
+    if (command.leaderEpoch === undefined && before.lease?.isExclusive === true)
+      this.history.violate('L3', `an append to ${where} beside its exclusive leader`)
+    let base = before.hw
+    for (const { ref, count } of command.chunks) {
+      if (truth.bases.has(ref)) this.history.violate('H1', `${ref} committed twice to ${where}`)
+      if (segmentOfReference(ref) < before.minSegment)
+        this.history.violate('D6', `${ref} committed to ${where} below the fence ${before.minSegment}`)
+      if (head.tail[ref] !== base) this.history.violate('H2', `${ref} has base ${head.tail[ref]}, not ${base}`)
+      truth.bases.set(ref, base)
+      truth.commits.push({ ref, base })
+      this.#read(truth, ref, base, count, nowMs)
+      base += count
+    }
+    if (head.hw !== base || truth.hw !== base)
+      this.history.violate('D3', `hw of ${where} is ${head.hw}, with ${truth.hw} records; ${base} is the end`)
+  }
+
+  /** The records that a commit made visible, from the bytes that are durable now. */
+  #read(truth: PartitionTruth, ref: ChunkReference, base: Offset, count: number, nowMs: number): void {
+    const place = decodeReference(ref)
+    const object = this.durable.get(segmentObjectKey(place.segment))
+    if (object === undefined) {
+      this.history.violate('D1', `${ref} is visible and its bytes are not durable`)
+      return
+    }
+    const chunk = object.subarray(place.position, place.position + place.lengthBytes)
+    let offset = base
+    for (const record of this.decode(chunk)) {
+      if (record.offset !== offset - base) this.history.violate('D3', `${ref} has offset ${record.offset} inside`)
+      this.#committed(truth, record, offset++, nowMs)
+    }
+    if (offset !== base + count) this.history.violate('D3', `${ref} has ${offset - base} records, not ${count}`)
+  }
+
+  /** Every record of the batches in `bytes`, with offsets as they stand there. */
+  decode(bytes: Uint8Array): (TrueRecord & { offset: Offset })[] {
+    const records: (TrueRecord & { offset: Offset })[] = []
+    for (let at = 0; at < bytes.length; ) {
+      const header = readBatchHeader(bytes, at)
+      const decoded = decodeBatch(bytes, at, this.codecs, 1_000_000)
+      if (!header.ok || !decoded.ok) {
+        this.history.violate('D2', 'bytes that are not record batches')
+        return records
+      }
+      for (const { offset, timestampMs, value } of decoded.records)
+        records.push({ ...recordName(value), offset, timestampMs })
+      at += header.header.sizeBytes
+    }
+    return records
+  }
+
+  #committed(truth: PartitionTruth, record: TrueRecord, offset: Offset, nowMs: number): void {
+    const { append, attempt, index, timestampMs } = record
+    truth.records.push({ append, attempt, index, timestampMs })
+    const { topicId, partition } = truth.key
+    const at = `${short(truth.key)}@${offset}`
+    const intent = this.intents[append]
+    if (intent === undefined) {
+      this.history.violate('D2', `nobody wrote the record at ${at}`)
+      return
+    }
+    if (intent.attempts.get(attempt) === 'definite')
+      this.history.violate('errors.ts', `append ${append}.${attempt} was refused for good and is at ${at}`)
+    // An append is one in each topic: a topic that was created again is another.
+    const name = intent.kind === 'plain' ? `${append}.${index}` : `${append}.${index} ${topicId}`
+    const earlier = this.#where.get(name)
+    this.#where.set(name, { at, atMs: nowMs })
+    if (earlier !== undefined) {
+      const isForgotten = intent.kind === 'key' && intent.calls > 1 && nowMs - earlier.atMs > this.keyLifeMs
+      if (!isForgotten) this.history.violate('D4', `record ${append}.${index} is at ${earlier.at} and at ${at}`)
+    }
+    if (index === 0) intent.commits.push({ topicId, partition, base: offset, attempt })
+    if (index > 0 && truth.records[offset - 1]?.append !== append)
+      this.history.violate('D3', `record ${append}.${index} at ${at} is not beside the one before it`)
+    if (index === 0 && intent.expectedOffset !== undefined && intent.expectedOffset !== offset)
+      this.history.violate('expectedOffset', `append ${append} expected ${intent.expectedOffset} and is at ${at}`)
+    if (index === 0 && intent.stamp !== undefined) this.#checkSequence(truth, intent.stamp, intent.count, at)
+  }
+
+  #checkSequence(truth: PartitionTruth, stamp: ProducerStamp, count: number, at: string): void {
+    const { producerId, epoch, sequence } = stamp
+    const known = truth.producers.get(producerId)
+    const what = `producer ${producerId}/${epoch}/${sequence} at ${at}`
+    if (known !== undefined && epoch < known.epoch) this.history.violate('P3', `${what} after epoch ${known.epoch}`)
+    const expected = known?.epoch === epoch ? sequenceAfter(known.last) : 0
+    if (sequence !== expected) this.history.violate('P1', `${what}, where ${expected} was next`)
+    truth.producers.set(producerId, { epoch, last: sequence + count - 1 })
+  }
+
+  /** The tail holds the last commits, all of them, at the offsets they got. */
+  #checkTail(truth: PartitionTruth): void {
+    const entries = Object.entries(truth.head.tail) as [ChunkReference, Offset][]
+    for (const [ref, base] of entries)
+      if (truth.bases.get(ref) !== base) this.history.violate('H2', `tail entry ${ref} at ${base}`)
+    for (const { ref } of truth.commits.slice(truth.commits.length - entries.length))
+      if (truth.head.tail[ref] === undefined) this.history.violate('D3', `the tail of ${short(truth.key)} lacks ${ref}`)
+  }
+
+  put(item: Item): void {
+    const { collection, sort } = item.key
+    if (collection === topicsCollection) {
+      const topic = item.value as unknown as Topic
+      this.names.set(topic.id, topic.name)
+      this.topics.set(topic.name, topic)
+      this.history.note(`topic ${sort} ${topic.id.slice(0, 4)} ${topic.state} of ${topic.partitions}`)
+    } else if (collection.startsWith('rows/')) {
+      const row = item.value as unknown as Row
+      const refs = row.chunks.map(({ ref, base }) => `${shortRef(ref)}@${base}`).join(' ')
+      this.history.note(
+        `row ${collection.slice(5, 9)}${collection.slice(27)} ${row.first}..${row.last}${row.isMerged ? ' merged' : ''} v=${item.version.slice(0, 4)} ${refs}`,
+      )
+      this.#checkRow(collection, row)
+    } else this.history.note(`item ${collection.slice(0, 20)} ${sort} put`)
+  }
+
+  #checkRow(collection: string, row: Row): void {
+    const truth = [...this.partitions.values()].find(
+      ({ key }) => rowsCollection(key.topicId, key.partition) === collection,
+    )
+    if (truth === undefined || row.last >= truth.hw || row.chunks[0]?.base !== row.first) {
+      this.history.violate('row.ts', `${collection} has a row ${row.first}..${row.last}`)
+      return
+    }
+    if (row.isMerged) return
+    for (const { ref, base } of row.chunks)
+      if (truth.bases.get(ref) !== base) this.history.violate('row.ts', `${collection} has ${ref} at ${base}`)
+  }
+
+  deleted({ collection, sort }: Item['key']): void {
+    if (collection === topicsCollection) this.topics.delete(sort)
+    this.history.note(`item ${collection.slice(0, 20)} ${sort} deleted`)
+  }
+}
+
+export function short(key: HeadKey): string {
+  return `${key.topicId.slice(0, 4)}/${key.partition}`
+}
+
+export function shortRef(ref: ChunkReference): string {
+  const [segment = '', position] = ref.split('.')
+  return `${segment.slice(5, 14)}.${position}`
+}
+
+function describeHead(head: Head): string {
+  const lease = head.lease === undefined ? '' : ` lease=${head.lease.owner}${head.lease.isExclusive ? '!' : ''}`
+  return `hw=${head.hw} start=${head.start} tail=${Object.keys(head.tail).length} rolls=${head.rolls} boundary=${head.boundary} epoch=${head.leaseEpoch}${lease}`
+}
+
+function describe(command: HeadCommand): string {
+  switch (command.kind) {
+    case 'append': {
+      const chunks = command.chunks.map(
+        ({ ref, count, producer }) =>
+          `${shortRef(ref)}x${count}${producer === undefined ? '' : ` ${producer.home} ${producer.key}/${producer.claim.epoch}/${producer.claim.first}`}`,
+      )
+      const hw = command.expectedHw === undefined ? '' : ` hw=${command.expectedHw}`
+      const epoch = command.leaderEpoch === undefined ? '' : ` leader=${command.leaderEpoch}`
+      return `append seen=${command.seen}${hw}${epoch} ${chunks.join(', ')}`
+    }
+    case 'roll':
+      return `roll ${command.generation} of ${command.refs.length}`
+    case 'evict':
+      return `evict ${command.producer}`
+    case 'forget':
+      return `forget below ${command.producerFloor}`
+    case 'trim':
+      return `trim ${command.start}`
+    case 'fence':
+      return `fence ${command.minSegment.slice(0, 9)}`
+    case 'mark-deleted':
+      return 'mark-deleted'
+    case 'lease':
+      return `lease ${command.act} ${command.claim.owner} of ${command.claim.seenEpoch}`
+    default:
+      return command satisfies never
+  }
+}
