@@ -1,5 +1,6 @@
 /** The embedded server: the whole log in one process, over a data directory or in memory. */
 
+import { setFlagsFromString } from 'node:v8'
 import { nativeCodecs } from '../lib/adapters/codecs-native.ts'
 import { type DataDirectory, openDataDirectory } from '../lib/adapters/local/data-directory.ts'
 import { MemoryMetadata, MemoryObjects } from '../lib/adapters/memory.ts'
@@ -46,12 +47,23 @@ export class StartError extends Error {
   }
 }
 
+/**
+ * Record batches live outside V8's heap. By itself it collects garbage after every few tens of megabytes of them, however
+ * little of it is on the heap, which takes a third of the processor time of appends of 1 MiB; counted against the limit of
+ * the heap as a whole, they are collected in time just the same. For the process, therefore where one is a server.
+ */
+function countBatchesAsHeap(): void {
+  // Of V8 13, which is Node 24's; an unknown flag would be complained about on standard error.
+  if (process.versions.v8.startsWith('13.')) setFlagsFromString('--external-memory-accounted-in-global-limit')
+}
+
 /** @throws StartError: wrong settings, a data directory or a port that cannot be had */
 export async function startServer(options: StartOptions): Promise<Started> {
   const { host, port, dataDir, cors, publicUrl, logger } = options
   const parsed = parseSettings({ ...options.settings, isSoleProcess: true })
   if (!parsed.ok) throw new StartError(parsed.message)
   const { settings } = parsed
+  countBatchesAsHeap()
 
   const stores = dataDir === undefined ? memoryStores() : await openStores(dataDir)
   const log = createLog(
