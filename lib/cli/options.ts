@@ -5,7 +5,7 @@ import { CliError, type CliIo, exitCodes } from './io.ts'
 
 export const defaultUrl = 'http://127.0.0.1:8082'
 /** Longest that a command repeats a question that was not answered, before it says so. */
-const retryTimeoutMs = 5_000
+const retryTimeoutMs = 3_000
 
 export interface ServerOptions {
   readonly url?: string

@@ -121,7 +121,10 @@ class Run {
       for (const file of files) {
         if (this.#stop.signal.aborted) return
         if (this.#flags.lines) await this.#readLines(createReadStream(file), file)
-        else await this.#send(await readFile(file), file)
+        else {
+          await this.#producer.ready
+          this.#send(await readFile(file), file)
+        }
       }
     } catch (error) {
       if (this.#stop.signal.aborted) return
@@ -136,26 +139,28 @@ class Run {
     for await (const lines of splitStream(stream, parseDelimiter(this.#flags.delimiter), recordBytesMax)) {
       for (const line of lines) {
         number++
-        await this.#send(line, `${name}:${number}`)
+        if (!this.#producer.isReady) await this.#producer.ready
+        this.#send(line, name, number)
       }
     }
   }
 
-  async #send(bytes: Uint8Array, where: string): Promise<void> {
+  /** @param line its number, where the file has lines */
+  #send(bytes: Uint8Array, name: string, line?: number): void {
     const parsed = this.#parse(bytes)
+    const where = () => (line === undefined ? name : `${name}:${line}`)
     if (!parsed.ok) {
-      this.#fail(`${where}: ${parsed.message}`)
+      this.#fail(`${where()}: ${parsed.message}`)
       return
     }
     const { record, sizeBytes } = parsed
-    await this.#producer.ready
     this.#producer.send(record).then(
       () => {
         this.#sent++
         this.#sentBytes += sizeBytes
       },
       (error: HighwaterError) => {
-        this.#fail(`${where}: ${error.message}`)
+        this.#fail(`${where()}: ${error.message}`)
         if (!recordFailures.has(error.code)) this.#stop.abort()
       },
     )

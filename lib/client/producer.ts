@@ -154,6 +154,11 @@ export class Producer {
     return promise
   }
 
+  /** Has the buffer room? Then {@link ready} need not be awaited. */
+  get isReady(): boolean {
+    return this.#hasRoom
+  }
+
   /** Resolves when the buffer has room: the way to send much without holding it all in memory. */
   get ready(): Promise<void> {
     if (this.#hasRoom) return Promise.resolve()

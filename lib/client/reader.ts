@@ -2,9 +2,9 @@
  * Reads a partition from an offset on, for ever or for as long as it is asked: long polls, one answer fetched ahead, and after
  * a failure on from exactly where the last record was handed over.
  *
- * R1 The position moves only when a record is handed over, and every fetch begins at a position or at the next offset of an
+ * Q1 The position moves only when a record is handed over, and every fetch begins at a position or at the next offset of an
  *    answer that was decoded whole: nothing is skipped and nothing comes twice.
- * R2 The topic id of the first answer is part of every later request: a topic that was deleted and created again is another
+ * Q2 The topic id of the first answer is part of every later request: a topic that was deleted and created again is another
  *    topic (D6), and its records are never taken for a continuation.
  */
 import type { LogRecord } from '../core/record-batch.ts'
@@ -168,7 +168,7 @@ export class Reader implements AsyncIterableIterator<ReadRecord> {
     const record = this.#page.records[this.#nextInPage]
     if (record === undefined) return undefined
     this.#nextInPage++
-    // R1. Behind the last record the answer knows more: compaction may have left nothing up to its next offset.
+    // Q1. Behind the last record the answer knows more: compaction may have left nothing up to its next offset.
     const isLast = this.#nextInPage === this.#page.records.length
     this.#position = isLast ? this.#page.nextOffset : record.offset + 1
     return record
@@ -308,7 +308,7 @@ export class Reader implements AsyncIterableIterator<ReadRecord> {
     )
   }
 
-  /** R2 */
+  /** Q2 */
   #pin(answer: AnswerRead): void {
     const topicId = answer.headers.get('highwater-topic-id') ?? undefined
     if (topicId === undefined || topicId === this.#topicId) return

@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { gzipSync } from 'node:zlib'
+import { bundleClient } from './bundle.ts'
+
+/** A page that only wants to read a topic should not notice. */
+const bytesMax = 64_000
+
+describe('the client as a bundle for browsers', () => {
+  it('is made of lib/client and lib/core alone, needs nothing else to run, and stays small', async (context) => {
+    const { code, inputs, imports } = await bundleClient()
+    assert.deepEqual(
+      inputs.filter((input) => !/^lib\/(client|core)\/[a-z0-9-]+\.ts$/.test(input)),
+      [],
+    )
+    assert.deepEqual(imports, [])
+    for (const builtIn of [/\bnode:/, /\bBuffer\b/, /\bprocess\./, /\brequire\(/, /\b__dirname\b/])
+      assert.doesNotMatch(code, builtIn)
+    context.diagnostic(`${code.length} bytes, ${gzipSync(code).length} compressed`)
+    assert.ok(code.length < bytesMax, `${code.length} bytes`)
+  })
+})
