@@ -161,11 +161,63 @@ function base64Size(text: string): number {
   return length % 4 === 1 ? -1 : Math.floor((length * 3) / 4)
 }
 
-/** Decodes the base64 in these bytes to where it stands; answers the length of what came of it, -1 where it is not base64. */
+/** Up to this length a loop is faster than two calls into Node (measured: equal at 160 bytes, a tenth at 10). */
+const loopBytesMax = 160
+
+/**
+ * Decodes the base64 in these bytes to where it stands; answers the length of what came of it. -1 where it is not base64: the
+ * bytes are then as they were.
+ */
 export function decodeBase64InPlace(buffer: Buffer, from: number, end: number): number {
+  if (end - from <= loopBytesMax) return decodeInLoop(buffer, from, end)
   const text = buffer.toString('latin1', from, end)
   const size = base64Size(text)
-  return size >= 0 && buffer.write(text, from, size, 'base64') === size ? size : -1
+  if (size < 0) return -1
+  if (buffer.write(text, from, size, 'base64') === size) return size
+  buffer.write(text, from, 'latin1')
+  return -1
+}
+
+const sixBits = new Uint8Array(256).fill(255)
+for (const alphabet of ['+/', '-_'])
+  for (const [index, byte] of Buffer.from(
+    `ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789${alphabet}`,
+  ).entries())
+    sixBits[byte] = index
+
+const padding = 0x3d
+
+function decodeInLoop(bytes: Uint8Array, from: number, end: number): number {
+  let last = end
+  if (last > from && bytes[last - 1] === padding) {
+    if ((end - from) % 4 !== 0) return -1
+    last -= bytes[last - 2] === padding ? 2 : 1
+  }
+  const rest = (last - from) % 4
+  if (rest === 1) return -1
+  let all = 0
+  for (let at = from; at < last; at++) all |= sixBits[bytes[at]!]!
+  if (all > 63) return -1
+  let to = from
+  for (let at = from; at < last - rest; at += 4) {
+    const word =
+      (sixBits[bytes[at]!]! << 18) |
+      (sixBits[bytes[at + 1]!]! << 12) |
+      (sixBits[bytes[at + 2]!]! << 6) |
+      sixBits[bytes[at + 3]!]!
+    bytes[to] = word >> 16
+    bytes[to + 1] = word >> 8
+    bytes[to + 2] = word
+    to += 3
+  }
+  if (rest === 0) return to - from
+  const word =
+    (sixBits[bytes[last - rest]!]! << 10) |
+    (sixBits[bytes[last - rest + 1]!]! << 4) |
+    (rest === 3 ? sixBits[bytes[last - 1]!]! >> 2 : 0)
+  bytes[to++] = word >> 8
+  if (rest === 3) bytes[to++] = word
+  return to - from
 }
 
 function plain(buffer: Buffer): Uint8Array {

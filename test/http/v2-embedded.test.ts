@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { ByteArena, encodeEmbedded, hasDelicateNumber, parseJson } from '../../lib/http/v2-embedded.ts'
+import {
+  ByteArena,
+  decodeBase64InPlace,
+  encodeEmbedded,
+  hasDelicateNumber,
+  parseJson,
+} from '../../lib/http/v2-embedded.ts'
 
 const bytesOf = (text: string) => new TextEncoder().encode(text)
 const textOf = (bytes: Uint8Array | string) =>
@@ -132,6 +138,37 @@ test('all texts survive the arena and its end', () => {
       const arena = new ByteArena(new Uint8Array(size))
       const encoded = texts.map((text) => arena.encodeText(text))
       assert.deepEqual(encoded.map(textOf), texts)
+    }),
+  )
+})
+
+test('base64 is decoded in place as Node decodes it, whatever its length and padding', () => {
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 400 }),
+      fc.constantFrom('base64', 'base64url'),
+      fc.nat({ max: 3 }),
+      (...given) => {
+        const [bytes, encoding, from] = given
+        const text = Buffer.from(bytes).toString(encoding as 'base64')
+        const buffer = Buffer.from(`${'"'.repeat(from)}${text}"`)
+        assert.equal(decodeBase64InPlace(buffer, from, from + text.length), bytes.length)
+        assert.deepEqual(new Uint8Array(buffer.subarray(from, from + bytes.length)), bytes)
+        assert.equal(buffer.at(-1), 0x22)
+      },
+    ),
+  )
+})
+
+test('what is not base64 is left as it was', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(), fc.constantFrom(...'! =\u00e9"\\'), (bytes, at, wrong) => {
+      const text = Buffer.from(bytes).toString('base64').replace(/=+$/, '')
+      const place = at % (text.length + 1)
+      const damaged = `${text.slice(0, place)}${wrong}${text.slice(place)}A`
+      const buffer = Buffer.from(damaged)
+      if (decodeBase64InPlace(buffer, 0, buffer.length) === -1) assert.equal(buffer.toString(), damaged)
+      else assert.fail(damaged)
     }),
   )
 })

@@ -120,6 +120,14 @@ test('a binary value that is no base64 is refused, and said so', () => {
   assert.match(refused({ records: [{ key: 1 }] }, 'text').message, /records\[0\]\.key: data=1 is not a string/)
 })
 
+test('a value that is no base64 is shown as it was sent, however long it is', () => {
+  for (const length of [4, 40, 400]) {
+    const value = `${'"'.repeat(1)}${'A'.repeat(length)}!AAA`
+    assert(refused({ records: [{ value }] }, 'binary').message.includes(JSON.stringify(value).slice(0, 40)))
+    assert(refused({ records: [{ value: value.slice(1) }] }, 'binary').message.includes(`"${'A'.repeat(4)}`))
+  }
+})
+
 test('a body of another shape is refused', () => {
   for (const body of [
     [],
