@@ -174,7 +174,8 @@ async function readBatches(
     if (content === undefined) return batches.length > 0 ? { batches, nextOffset } : undefined
     for (const batch of batchesOf(content, span)) {
       const end = batch.base + batch.header.lastOffsetDelta + 1
-      if (end <= offset) continue
+      // Rows may overlap: a span may begin with what the one before it held (R1).
+      if (end <= nextOffset) continue
       const isFull = bytes + batch.header.sizeBytes > bytesMax || nextOffset - offset >= recordsMax
       if (batches.length > 0 && isFull) return { batches, nextOffset }
       const copy = content.slice(batch.position, batch.position + batch.header.sizeBytes)

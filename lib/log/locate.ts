@@ -19,7 +19,7 @@ export interface Span {
   readonly end: Offset
 }
 
-const rowsPerQuery = 8
+const nearRowsPerQuery = 8
 const farRowsPerQuery = 200
 
 /**
@@ -32,6 +32,7 @@ export async function locate(
   from: Offset,
   bytesWanted: number,
   reading: 'near' | 'far',
+  rowsPerQuery = nearRowsPerQuery,
 ): Promise<readonly Span[] | undefined> {
   const spans: Span[] = []
   let bytes = 0
@@ -46,7 +47,7 @@ export async function locate(
   }
   const inTail = tailStart(head)
   if (from < inTail) {
-    const rows = await readRows(context, head, from, reading)
+    const rows = await readRows(context, head, from, reading, rowsPerQuery)
     while (at < inTail && (spans.length === 0 || bytes < bytesWanted)) {
       const choice = context.rules.rowThatCounts(rows.items, at, rows.isEnd, reading)
       // A row that only further reading could confirm: for the first offset it is read, beyond that the answer may end.
@@ -75,6 +76,7 @@ async function readRows(
   key: HeadKey,
   from: Offset,
   reading: 'near' | 'far',
+  rowsPerQuery: number,
 ): Promise<{ items: readonly Row[]; isEnd: boolean }> {
   const limit = reading === 'near' ? rowsPerQuery : farRowsPerQuery
   const rows: Row[] = []

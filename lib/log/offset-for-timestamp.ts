@@ -1,11 +1,11 @@
 /**
  * The first offset whose record is at or after a time: exact, whatever order the timestamps are in. Rows carry the largest
  * timestamp of everything so far, which never falls: binary search there finds the first row that can qualify; from it on
- * the row's own largest timestamp decides, so that one record from the future does not disable the search. Then the tail.
+ * each chunk's own largest timestamp decides, so that one record from the future does not disable the search. Then the tail.
  */
 import { refusal } from '../core/errors.ts'
 import type { Head } from '../core/head.ts'
-import { tailEntries, tailStart } from '../core/head.ts'
+import { tailStart } from '../core/head.ts'
 import { offsetSortKey, rowsCollection } from '../core/items.ts'
 import type { EpochMs, Offset, TopicId } from '../core/names.ts'
 import { firstRecordAtOrAfter } from '../core/record-batch.ts'
@@ -15,7 +15,7 @@ import type { Chunks } from './chunks.ts'
 import type { Context } from './context.ts'
 import { batchesOf, liveHead } from './fetch.ts'
 import type { Span } from './locate.ts'
-import { rowSpans } from './locate.ts'
+import { locate } from './locate.ts'
 import type { Answer } from './log.ts'
 import type { Topics } from './topics.ts'
 
@@ -38,7 +38,7 @@ export async function offsetForTimestamp(
   for (let attempt = 1; attempt <= lookupAttemptsMax; attempt++) {
     const live = await liveHead(context, topics, name, partition)
     if (!live.ok) return live
-    const found = await search(context, chunks, live.head, timestampMs)
+    const found = await search(context, chunks, live.head, timestampMs, attempt === 1 ? 'near' : 'far')
     if (found !== undefined) return { ok: true, topicId: live.topic.id, ...found }
     await context.pause(attempt)
   }
@@ -48,24 +48,25 @@ export async function offsetForTimestamp(
   )
 }
 
-/** Undefined: what was found had moved; begin again. */
-async function search(context: Context, chunks: Chunks, head: Head, timestampMs: EpochMs): Promise<Found | undefined> {
+/** Undefined: what was found had moved; begin again, and look further than the first row (R1). */
+async function search(
+  context: Context,
+  chunks: Chunks,
+  head: Head,
+  timestampMs: EpochMs,
+  reading: 'near' | 'far',
+): Promise<Found | undefined> {
   const inTail = tailStart(head)
-  if (head.start < inTail) {
-    let at = await firstRowThatReaches(context, head, timestampMs, inTail)
-    while (at < inTail) {
-      const rows = await rowsAt(context, head, at, rowsPerQuery)
-      if (rows.length === 0) break
-      for (const row of rows) {
-        if (row.last < at) continue
-        at = row.last + 1
-        if (row.maxTimestampMs < timestampMs) continue
-        const found = await searchSpans(context, chunks, rowSpans(row), head, timestampMs)
-        if (found !== none) return found
-      }
-    }
+  let at = head.start < inTail ? await firstRowThatReaches(context, head, timestampMs, inTail) : head.start
+  while (at < head.hw) {
+    const spans = await locate(context, head, at, Number.POSITIVE_INFINITY, reading, rowsPerQuery)
+    const last = spans?.at(-1)
+    if (spans === undefined || last === undefined) return undefined
+    const found = await searchSpans(context, chunks, spans, head, timestampMs)
+    if (found !== none) return found
+    at = last.end
   }
-  return searchSpans(context, chunks, tailEntries(head), head, timestampMs)
+  return none
 }
 
 /** An offset at or before the first row whose largest timestamp so far reaches the time; `end` if no row does. */
