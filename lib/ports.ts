@@ -13,7 +13,7 @@ import type { EpochMs } from './core/names.ts'
 export interface Objects {
   /** Puts the object if there is none of that key; durable when it returns (D1). The parts, in order, are the content; they are not changed while the call runs. */
   create(key: string, parts: readonly Uint8Array[]): Promise<'created' | 'exists'>
-  /** `length` bytes from `position`, fewer where the object ends; undefined where there is no such object. */
+  /** `length` bytes from `position`, fewer where the object ends (none beyond it); undefined where there is no such object. */
   read(key: string, position: number, length: number): Promise<Uint8Array | undefined>
   /** Up to `limit` objects whose keys begin with `prefix` and come after `after`, ascending. */
   list(prefix: string, after: string | undefined, limit: number): Promise<readonly ObjectEntry[]>
@@ -37,7 +37,7 @@ export interface Metadata {
   get(key: ItemKey): Promise<Item | undefined>
   /** Items of a collection with `from` <= sort <= `to`, ascending (descending with `reverse`), at most `limit`. */
   query(collection: string, range: QueryRange): Promise<readonly Item[]>
-  /** All of the writes or none. A refusal answers, for each write, the item that is there now. */
+  /** All of the writes or none, each item at most once, at most 100 with the head of `updateHead`. A refusal answers, for each write, the item that is there now. */
   write(writes: readonly ItemWrite[]): Promise<WriteAnswer>
 }
 export interface QueryRange {
