@@ -116,6 +116,7 @@ export class Transport {
         headers: response.headers,
         body: new Uint8Array(await response.arrayBuffer()),
       }
+      if (response.redirected && method !== 'GET') throw redirected(asked, response)
       if (response.ok) return answer
       throw errorOfAnswer(answer, asked)
     } catch (thrown) {
@@ -226,6 +227,12 @@ async function authorized(authorize: NonNullable<TransportOptions['authorize']>,
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new HighwaterError('UNAUTHORIZED', `authorize failed, so nothing was sent: ${reason}`, { cause })
   }
+}
+
+/** On its way round, a POST has become a GET or has been sent to whom it was not meant for. */
+function redirected(asked: string, response: Response): HighwaterError {
+  const message = `${asked} was redirected to ${response.url}; use the URL of the server itself`
+  return new HighwaterError('UNEXPECTED_ANSWER', message, { status: response.status, effects: 'none' })
 }
 
 function aborted(asked: string): HighwaterError {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { nativeCodecs } from '../../lib/adapters/codecs-native.ts'
+import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
 import { systemClock } from '../../lib/adapters/system.ts'
 import { Highwater, HighwaterError, type HighwaterOptions, type Sent, text } from '../../lib/client/highwater.ts'
 import { partitionForKey } from '../../lib/core/partitioner.ts'
@@ -20,12 +21,23 @@ async function world(
     seed?: number
     settings?: Partial<Settings>
     ports?: Partial<LogPorts>
+    /** Processes over the same stores; each request reaches one of them. */
+    servers?: number
   } & Partial<HighwaterOptions> = {},
 ) {
-  const { partitions = 1, weather = {}, seed = 1, settings = {}, ports = {}, ...client } = options
-  const harness = createHarness({ settings: { sequenceGapWaitMs: 5, ...settings }, ports })
+  const { partitions = 1, weather = {}, seed = 1, settings = {}, ports = {}, servers = 1, ...client } = options
+  const shared: Partial<LogPorts> = { objects: new MemoryObjects(), metadata: new MemoryMetadata(), ...ports }
+  const harnesses = Array.from({ length: servers }, () =>
+    createHarness({
+      settings: { sequenceGapWaitMs: servers === 1 ? 5 : 40, isSoleProcess: servers === 1, ...settings },
+      ports: shared,
+    }),
+  )
+  const harness = harnesses[0]!
+  const dice = randomOf(seed)
+  const server = (request: Request) => harnesses[Math.floor(dice() * servers)]!.app.fetch(request)
   assert.ok((await harness.log.createTopic({ name: 't', partitions })).ok)
-  const network = new Network(harness.app.fetch, weather, seed, isWrite)
+  const network = new Network(server, weather, seed, isWrite)
   const highwater = new Highwater({
     url: 'http://log.test/',
     fetch: network.fetch,
@@ -339,6 +351,31 @@ describe('a producer, when something fails', () => {
     assert.deepEqual(await written(), ['a', 'b'])
   })
 
+  it('does not wait for an answer for ever, and gets the first offset by repeating', async () => {
+    const { app, log, written } = await world()
+    let attempts = 0
+    const highwater = new Highwater({
+      url: 'http://log.test',
+      timeoutMs: 100,
+      retryDelayMs: 1,
+      fetch: async (url, init) => {
+        if (new URL(url).pathname !== '/topics/t/partitions/0' || attempts++ > 0)
+          return app.fetch(new Request(url, init))
+        const { signal, ...unsignalled } = init
+        await app.fetch(new Request(url, unsignalled))
+        return new Promise((_resolve, reject) => {
+          signal?.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')))
+        })
+      },
+    })
+    const producer = highwater.producer()
+    assert.equal((await producer.send({ topic: 't', value: 'a' })).offset, 0)
+    await producer.close()
+    assert.deepEqual(await written(), ['a'])
+    assert.ok(attempts >= 2)
+    await log.close()
+  })
+
   it('waits as long as Retry-After says', async () => {
     const timing = new ManualTiming()
     let busy = 1
@@ -372,7 +409,7 @@ describe('a producer, when something fails', () => {
 
   it('gives up after deliveryTimeoutMs, and says whether the record may have been written', async () => {
     const { highwater, network, written } = await world()
-    const producer = highwater.producer({ deliveryTimeoutMs: 40 })
+    const producer = highwater.producer({ deliveryTimeoutMs: 250 })
     await producer.send({ topic: 't', value: 'a' })
     network.weather = { unavailable: 100 }
     const none = await failure(producer.send({ topic: 't', value: 'b' }))
@@ -461,13 +498,15 @@ describe('a producer, when something fails', () => {
 describe('a producer in rough weather', () => {
   for (const seed of [1, 2, 3, 4, 5, 6, 7, 8])
     it(`writes every record once and in order (seed ${seed})`, () => rough(seed, 120_000))
+  for (const seed of [21, 22, 23, 24])
+    it(`the same where each request may reach another of three servers (seed ${seed})`, () => rough(seed, 120_000, 3))
   for (const seed of [11, 12, 13, 14, 15, 16])
     it(`says the truth about what it gave up (seed ${seed})`, () => rough(seed, 25))
 })
 
-async function rough(seed: number, deliveryTimeoutMs: number): Promise<void> {
+async function rough(seed: number, deliveryTimeoutMs: number, servers = 1): Promise<void> {
   const random = randomOf(seed * 7919)
-  const { highwater, network, written } = await world({ partitions: 3, weather: roughWeather, seed })
+  const { highwater, network, written } = await world({ partitions: 3, weather: roughWeather, seed, servers })
   const compression = (['none', 'gzip', 'snappy', 'lz4'] as const)[seed % 4] ?? 'none'
   const producer = highwater.producer({
     compression,
