@@ -8,6 +8,7 @@
  */
 import { type Refusal, refusal } from '../core/errors.ts'
 import { producerEpochMax, sequenceMax } from '../core/producer.ts'
+import { idempotencyKeyLengthMax } from '../log/append.ts'
 import type { AppendOptions, ProducerStamp } from '../log/log.ts'
 import { parseInteger, wholeNumber } from './parameters.ts'
 import type { OpenApiParameter, RouteContext } from './route.ts'
@@ -19,8 +20,6 @@ export interface ProduceOptions {
   /** False with acks=0: the answer does not wait for the commit. */
   readonly waitsForCommit: boolean
 }
-
-export const idempotencyKeyLengthMax = 255
 
 /** Refuses with INVALID_REQUEST. */
 export function parseProduceOptions(context: RouteContext): ProduceOptions | Refusal {
