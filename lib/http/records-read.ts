@@ -178,16 +178,18 @@ function parseRead(context: RouteContext): Read | Refusal {
   const recordsMax = queryInteger(query, 'max_records', 1)
   if (!recordsMax.ok) return recordsMax
   const topicId = query.get('topic_id')
+  const waitMs = Math.min(timeout.value ?? 0, settings.fetchWaitMsMax)
   return {
     ok: true,
     topic: context.params.topic ?? '',
     partition: partition.value,
     offset: offset.value,
     bytesMax: Math.min(bytesMax.value ?? settings.fetchBytesMax, answerBytesMax(settings)),
-    waitMs: Math.min(timeout.value ?? 0, settings.fetchWaitMsMax),
+    waitMs,
     ...(recordsMax.value === undefined ? {} : { recordsMax: recordsMax.value }),
     ...(topicId === null ? {} : { topicId: topicId as TopicId }),
-    signal: context.signal,
+    // A signal costs something, and who does not wait needs none.
+    ...(waitMs === 0 ? {} : { signal: context.signal }),
   }
 }
 
