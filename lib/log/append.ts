@@ -5,7 +5,7 @@ import type { EpochMs, Offset, ProducerKey } from '../core/names.ts'
 import { producerKeyOfId } from '../core/names.ts'
 import { lastSequence, producerEpochMax, sequenceMax } from '../core/producer.ts'
 import type { BatchHeader } from '../core/record-batch.ts'
-import { checkBatches, stampAppendTime, stampMaxTimestamp } from '../core/record-batch.ts'
+import { checkBatches, rebaseBatch, stampAppendTime, stampMaxTimestamp } from '../core/record-batch.ts'
 import type { Topic } from '../core/topic.ts'
 import { effectiveConfig } from '../core/topic.ts'
 import type { UnitProducer } from './commit.ts'
@@ -28,36 +28,48 @@ export interface CheckedBatches {
 
 export const idempotencyKeyLengthMax = 255
 
+/** Topics of one name that an append follows while they are deleted and created again under it. */
+export const recreationsMax = 3
+
 export async function append(
   context: Context,
   topics: Topics,
   gather: Gather,
   request: AppendRequest,
 ): Promise<Answer<Appended>> {
-  const found = await topics.resolveOrCreate(request.topic)
-  if (!found.ok) return found
-  const checked = checkAppend(context, found.topic, request)
-  if (!checked.ok) return checked
-  const options = stampOf(request, checked.headers)
-  if (!options.ok) return options
+  // Of the bytes as they came: what is stamped into them here differs from one repeat to the next.
   const fingerprint = request.idempotencyKey === undefined ? undefined : fingerprintOf(context, [request.batches])
-  return appendChecked(context, topics, gather, found.topic, request.partition, checked, options.options, fingerprint)
+  let found = await topics.resolveOrCreate(request.topic)
+  for (let recreations = 0; ; recreations++) {
+    if (!found.ok) return found
+    const { topic } = found
+    const checked = checkAppend(context, topic, request)
+    if (!checked.ok) return checked
+    const stamped = stampOf(request, checked.headers)
+    if (!stamped.ok) return stamped
+    const { partition } = request
+    const appended = await appendChecked(gather, topic, partition, checked, stamped.options, fingerprint)
+    if (appended !== 'deleted') return appended
+    if (recreations >= recreationsMax || checked.appendTimeMs !== undefined) return beingDeleted(topic)
+    found = await topicAfter(topics, topic, request)
+    for (const { position } of checked.headers) rebaseBatch(request.batches, position, 0)
+  }
 }
 
-/**
- * Gathers checked batches for one partition. A name that turns out to mean a deleted topic is looked up once more: the append
- * then goes to the topic that has the name now, or is refused; nothing reached the old one.
- */
+/** Gathers checked batches for one partition. `deleted`: the topic is, and nothing was or will be written to it. */
 export async function appendChecked(
-  context: Context,
-  topics: Topics,
   gather: Gather,
   topic: Topic,
   partition: number,
   checked: CheckedBatches,
   options: AppendOptions,
   fingerprint: string | undefined,
-): Promise<Answer<Appended>> {
+): Promise<Answer<Appended> | 'deleted'> {
+  if (options.topicId !== undefined && options.topicId !== topic.id)
+    return refusal(
+      'UNKNOWN_TOPIC',
+      `Topic '${topic.name}' was created again: its id is ${topic.id}, not ${options.topicId}.`,
+    )
   const identity = identityOf(options, checked.recordCount, fingerprint)
   if (!identity.ok) return identity
   if (!Number.isInteger(partition) || partition < 0 || partition >= topic.partitions)
@@ -85,16 +97,30 @@ export async function appendChecked(
       }
     case 'refused':
       return outcome.refusal
-    case 'deleted': {
-      topics.forget(topic.name)
-      const now = await topics.resolve(topic.name)
-      if (!now.ok) return now
-      if (now.topic.id === topic.id) return refusal('UNKNOWN_TOPIC', `Topic ${topic.name} is being deleted.`)
-      return appendChecked(context, topics, gather, now.topic, partition, checked, options, fingerprint)
-    }
+    case 'deleted':
+      return 'deleted'
     default:
       return outcome satisfies never
   }
+}
+
+/**
+ * The topic that has the name of a deleted one now: it is another topic (D6), with rules and partitions of its own, by
+ * which the whole request is judged anew. An epoch or an id that a request names was the old one's.
+ */
+export async function topicAfter(
+  topics: Topics,
+  deleted: Topic,
+  { leaderEpoch, topicId }: AppendOptions,
+): Promise<{ readonly ok: true; readonly topic: Topic } | Refusal> {
+  topics.forget(deleted.name)
+  if (leaderEpoch !== undefined || topicId !== undefined) return beingDeleted(deleted)
+  const now = await topics.resolve(deleted.name)
+  return now.ok && now.topic.id === deleted.id ? beingDeleted(deleted) : now
+}
+
+export function beingDeleted(topic: Topic): Refusal {
+  return refusal('UNKNOWN_TOPIC', `Topic '${topic.name}' was deleted, or is being deleted; nothing was written.`)
 }
 
 /** Size, checksum and form of every batch, and the topic's rules for timestamps and keys. Nothing is written before all hold. */

@@ -96,7 +96,7 @@ async function write(
   const isOurs =
     head?.lease?.owner === claim.owner && head.lease.epoch === epoch && head.lease.untilMs === claim.untilMs
   const isReleased = act === 'release' && head !== undefined && head.lease === undefined && head.leaseEpoch === epoch
-  if (answer.applied || isOurs || isReleased) return { ok: true, epoch, untilMs: claim.untilMs }
+  if (answer.applied || isOurs || isReleased) return { ok: true, topicId: key.topicId, epoch, untilMs: claim.untilMs }
   if (head === undefined || head.isDeleted)
     return refusal('UNKNOWN_TOPIC', `The topic of partition ${key.partition} is being deleted.`)
   return refusal(

@@ -38,8 +38,10 @@ export interface AppendOptions {
   readonly idempotencyKey?: string
   /** Append only if the partition's end offset is this. */
   readonly expectedOffset?: Offset
-  /** Written as the exclusive leader of this epoch. */
+  /** Written as the exclusive leader of this epoch. An epoch is one topic's: say whose with `topicId`. */
   readonly leaderEpoch?: number
+  /** Refuse when the name now means another topic than this. */
+  readonly topicId?: TopicId
 }
 
 export interface AppendRequest extends AppendOptions {
@@ -121,6 +123,7 @@ export interface ConfigChange {
 }
 
 export interface LeaseGrant {
+  readonly topicId: TopicId
   readonly epoch: number
   readonly untilMs: EpochMs
 }

@@ -13,7 +13,7 @@ import { batchOverheadBytes, encodeBatch, readBatchHeader } from '../core/record
 import type { EffectiveConfig, Topic } from '../core/topic.ts'
 import { effectiveConfig } from '../core/topic.ts'
 import type { CheckedBatches } from './append.ts'
-import { appendChecked, fingerprintOf, timestampLimits } from './append.ts'
+import { appendChecked, beingDeleted, fingerprintOf, recreationsMax, timestampLimits, topicAfter } from './append.ts'
 import type { Context } from './context.ts'
 import type { Gather } from './gather.ts'
 import type { Answer, Produced, ProduceRecord, ProduceRequest } from './log.ts'
@@ -49,16 +49,24 @@ export class Produce {
   }
 
   async produce(request: ProduceRequest): Promise<Answer<{ topicId: Topic['id']; records: readonly Produced[] }>> {
-    const found = await this.#topics.resolveOrCreate(request.topic)
-    if (!found.ok) return found
-    const { topic } = found
-    const answers: Produced[] = new Array(request.records.length)
-    const shares = this.#place(topic, request, answers)
-    const wrong = checkShares(topic, request, shares, answers)
-    if (wrong !== undefined) return wrong
     const fingerprint = request.idempotencyKey === undefined ? undefined : this.#fingerprint(request.records)
-    await Promise.all(shares.map((share) => this.#append(topic, request, share, fingerprint, answers)))
-    return { ok: true, topicId: topic.id, records: answers }
+    let found = await this.#topics.resolveOrCreate(request.topic)
+    for (let recreations = 0; ; recreations++) {
+      if (!found.ok) return found
+      const { topic } = found
+      const answers: Produced[] = new Array(request.records.length)
+      const shares = this.#place(topic, request, answers)
+      const wrong = checkShares(topic, request, shares, answers)
+      if (wrong !== undefined) return wrong
+      const areThere = await Promise.all(
+        shares.map((share) => this.#append(topic, request, share, fingerprint, answers)),
+      )
+      if (areThere.includes(false)) this.#topics.forget(topic.name)
+      // Only where the old topic got nothing at all may the whole request go to the one that has the name now (D6).
+      if (areThere.length === 0 || areThere.includes(true) || recreations >= recreationsMax)
+        return { ok: true, topicId: topic.id, records: answers }
+      found = await topicAfter(this.#topics, topic, request)
+    }
   }
 
   /** Each record to its partition; one that cannot be taken is answered here. */
@@ -104,25 +112,19 @@ export class Produce {
     return state.partition
   }
 
+  /** Answers the records of a share; false where the topic is deleted and nothing was written. */
   async #append(
     topic: Topic,
     request: ProduceRequest,
     share: Share,
     fingerprint: string | undefined,
     answers: Produced[],
-  ): Promise<void> {
+  ): Promise<boolean> {
     const config = effectiveConfig(topic)
     const checked = encodeShare(this.#context, config, request, share)
-    const appended = await appendChecked(
-      this.#context,
-      this.#topics,
-      this.#gather,
-      topic,
-      share.partition,
-      checked,
-      request,
-      fingerprint,
-    )
+    const { partition } = share
+    const outcome = await appendChecked(this.#gather, topic, partition, checked, request, fingerprint)
+    const appended = outcome === 'deleted' ? beingDeleted(topic) : outcome
     share.indexes.forEach((index, at) => {
       answers[index] = appended.ok
         ? {
@@ -134,6 +136,7 @@ export class Produce {
           }
         : appended
     })
+    return outcome !== 'deleted'
   }
 
   #fingerprint(records: readonly ProduceRecord[]): string {

@@ -110,10 +110,12 @@ export class Topics {
     const answer = await this.#context.persist(() =>
       this.#context.metadata.write([
         { op: 'put', key: topicKey(topic.name), version, value: topic as unknown as Item['value'], if: 'absent' },
+        // A late repeat would otherwise give the name back to this topic after it was deleted (D6).
+        { op: 'check', key: graveKey(topic.id), if: 'absent' },
       ]),
     )
-    // Refused by a version that is ours: an earlier attempt, whose answer got lost, was the creation.
-    if (!answer.applied && answer.items[0]?.version !== version)
+    // Refused by a version, or a grave, that is ours: an earlier attempt, whose answer got lost, was the creation.
+    if (!answer.applied && answer.items[0]?.version !== version && answer.items[1] === undefined)
       return refusal('TOPIC_ALREADY_EXISTS', `Topic '${topic.name}' already exists.`)
     this.#remember(topic)
     return { ok: true, topic }

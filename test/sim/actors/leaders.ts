@@ -1,4 +1,5 @@
 /** Exclusive leaders: several at once believe themselves to be it, by clocks that disagree. */
+import type { TopicId } from '../../../lib/core/names.ts'
 import type { LeaseGrant } from '../../../lib/log/log.ts'
 import type { Dice } from '../dice.ts'
 import type { Process } from '../process.ts'
@@ -10,8 +11,8 @@ export async function leader(sim: Simulation, dice: Dice, actor: string): Promis
   while (sim.isActive) {
     const { topic, partition } = somePlace(sim, dice)
     const process = sim.anyProcess(dice)
-    const epoch = await acquire(sim, dice, actor, process, topic, partition)
-    if (epoch !== undefined) await lead(sim, dice, actor, process, topic, partition, epoch)
+    const own = await acquire(sim, dice, actor, process, topic, partition)
+    if (own !== undefined) await lead(sim, dice, actor, process, topic, partition, own)
     await sim.think(dice)
     await sim.think(dice)
   }
@@ -25,7 +26,7 @@ async function acquire(
   process: Process | undefined,
   topic: string,
   partition: number,
-): Promise<number | undefined> {
+): Promise<Lead | undefined> {
   // A name of its own for every try, so that it can be told whose write a lease is.
   const owner = `${actor}.${sim.callsMade}`
   const isExclusive = dice.chance(0.7)
@@ -38,19 +39,23 @@ async function acquire(
       sim.history.violate('errors.ts', `${owner} was refused the lease for good and holds it: ${heard.answer.code}`)
     return undefined
   }
-  owners.set(sim, (owners.get(sim) ?? new Map()).set(`${topic}/${partition}/${heard.answer.epoch}`, owner))
-  if (isExclusive) return heard.answer.epoch
-  const { epoch } = heard.answer
+  const { epoch, topicId } = heard.answer
+  const own = { owner, epoch, topicId }
+  if (isExclusive) return own
   for (const becomes of [false, true]) {
     const renewed = await leaseCall(sim, actor, process, `renew ${topic}/${partition} ${owner}`, becomes, (log) =>
       log.renewLease(topic, partition, owner, epoch, becomes),
     )
     if (renewed.kind === 'lost' || !renewed.answer.ok) return undefined
   }
-  return epoch
+  return own
 }
 
-const owners = new WeakMap<Simulation, Map<string, string>>()
+interface Lead {
+  readonly owner: string
+  readonly epoch: number
+  readonly topicId: TopicId
+}
 
 function leaseCall(
   sim: Simulation,
@@ -71,9 +76,8 @@ async function lead(
   process: Process | undefined,
   topic: string,
   partition: number,
-  epoch: number,
+  { owner, epoch, topicId }: Lead,
 ): Promise<void> {
-  const owner = owners.get(sim)?.get(`${topic}/${partition}/${epoch}`) ?? ''
   let end: number | undefined
   let isSure = true
   for (let appends = dice.int(1, 15); appends > 0 && sim.isActive; appends--) {
@@ -85,7 +89,7 @@ async function lead(
       intent,
       partition,
       times: someTimes(sim, dice, count),
-      options: { leaderEpoch: epoch },
+      options: { leaderEpoch: epoch, topicId },
       patienceMs: somePatience(dice),
     })
     if (heard.kind === 'answered' && heard.answer.ok) {
