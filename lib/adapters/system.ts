@@ -8,6 +8,8 @@ const timerMsMax = 2 ** 31 - 1
 export const systemClock: Clock = {
   now: () => Date.now(),
   async sleep(durationMs, signal) {
+    // Node's shortest timer is a whole millisecond; no time at all is the end of this turn of the event loop.
+    if (durationMs <= 0) return new Promise((resolve) => setImmediate(resolve))
     let leftMs = durationMs
     do {
       await timer(Math.min(leftMs, timerMsMax), signal)

@@ -15,13 +15,13 @@ export interface Setting {
 
 export const settingsTable = {
   lingerMs: {
-    default: 1,
+    default: 0,
     unit: 'ms',
     min: 0,
     max: 1_000,
     kafka: 'linger.ms (the broker has none)',
     meaning:
-      'How long the first append of a flush waits for company. Every append waits at least this long; a full segment does not wait.',
+      'How long the first append of a flush waits for company. With 0, what arrives in one turn of the event loop, or while earlier flushes are under way, is gathered all the same.',
   },
   segmentBytesMax: {
     default: 4_194_304,
