@@ -18,6 +18,9 @@ import type { Answer, Fetched, FetchRequest } from './log.ts'
 import type { Topics } from './topics.ts'
 import { unknownPartition } from './topics.ts'
 
+/** A reason of our own: without one, each abort makes an exception with a stack. */
+const committed = 'committed'
+
 /** How often a reader begins again from the head, when what it found had just moved. */
 const lookupAttemptsMax = 6
 
@@ -114,7 +117,7 @@ async function waitForCommit(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const woken = new AbortController()
-  const wake = () => woken.abort()
+  const wake = () => woken.abort(committed)
   const unwatch = context.commits.watch(key, wake)
   signal?.addEventListener('abort', wake)
   try {

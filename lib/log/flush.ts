@@ -58,6 +58,9 @@ interface FencedChunk {
 
 const fencedAttemptsMax = 5
 
+/** A reason of our own: without one, each abort makes an exception with a stack. */
+const committed = 'committed'
+
 /** Settles every append, whatever happens. */
 export async function flush(context: Context, queue: PartitionQueue, appends: readonly PendingAppend[]): Promise<void> {
   try {
@@ -246,7 +249,7 @@ async function commitAfterGap(
 /** Until something is committed to the partition in this process, or some time passed. */
 async function nextCommit(context: Context, key: HeadKey, waitMs: number): Promise<void> {
   const abort = new AbortController()
-  const unwatch = context.commits.watch(key, () => abort.abort())
+  const unwatch = context.commits.watch(key, () => abort.abort(committed))
   await context.clock.sleep(waitMs, abort.signal)
   unwatch()
 }

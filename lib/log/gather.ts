@@ -9,6 +9,9 @@ import type { AppendOutcome, PendingAppend } from './flush.ts'
 import { flush } from './flush.ts'
 import { PartitionQueue } from './partition-queue.ts'
 
+/** A reason of our own: without one, each abort makes an exception with a stack. */
+const sent = 'sent'
+
 export class Gather {
   readonly #context: Context
   readonly #queue = new PartitionQueue()
@@ -56,7 +59,7 @@ export class Gather {
   /** No more appends; those that wait are written. */
   close(): void {
     this.#isClosed = true
-    this.#lingering?.abort()
+    this.#lingering?.abort(sent)
   }
 
   #consider(): void {
@@ -75,7 +78,7 @@ export class Gather {
   }
 
   #send(): void {
-    this.#lingering?.abort()
+    this.#lingering?.abort(sent)
     this.#lingering = undefined
     const appends = this.#take()
     this.#inFlight++
