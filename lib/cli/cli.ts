@@ -5,7 +5,7 @@
 import { Command, CommanderError } from 'commander'
 import { HighwaterError } from '../client/highwater.ts'
 import { addConsume } from './consume.ts'
-import { CliError, type CliGiven, type CliIo, exitCodes } from './io.ts'
+import { CliError, type CliGiven, type CliIo, exitCodes, Output } from './io.ts'
 import { addOffsets } from './offsets.ts'
 import { withServer } from './options.ts'
 import { addProduce } from './produce.ts'
@@ -32,14 +32,17 @@ export async function runCli(argv: readonly string[], io: CliIo, given: CliGiven
 
 /** The commands as a tree, for running and for the docs. */
 export function programOf(io: CliIo, given: CliGiven): Command {
+  // Whoever reads the help may stop reading it, too.
+  const stdout = new Output(io.stdout)
+  const stderr = new Output(io.stderr)
   const program = new Command('highwater')
     .description('A Kafka-style log on object storage, over plain HTTP.')
     .version(given.version, '-V, --version')
     .exitOverride()
     .showHelpAfterError('(add --help for the options)')
     .configureOutput({
-      writeOut: (text) => void io.stdout.write(text),
-      writeErr: (text) => void io.stderr.write(text),
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
       getErrHasColors: () => false,
       getOutHasColors: () => false,
     })
