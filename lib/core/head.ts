@@ -101,6 +101,11 @@ export interface AppendCommand {
   readonly expectedHw?: Offset
   /** Set when written as the exclusive leader. */
   readonly leaderEpoch?: number
+  /**
+   * Set by any other writer: the lease epoch of a head that it saw under no exclusive lease. A later epoch refuses the attempt
+   * for good, so that an append which was answered with an exclusive leader's refusal can never commit afterwards (L4).
+   */
+  readonly leaseSeen?: number
 }
 
 /** Moves the oldest entries, which a row now holds, out of the tail. */
@@ -144,7 +149,7 @@ export interface MarkDeletedCommand {
 export interface LeaseCommand {
   readonly kind: 'lease'
   readonly claim: LeaseClaim
-  /** `take` raises the epoch; `renew` and `release` need owner and epoch to be those of the claim. */
+  /** `take` raises the epoch; `renew` and `release` need owner and epoch to be those of the claim. A lease stays exclusive, or not, as it was taken (L4). */
   readonly act: 'take' | 'renew' | 'release'
 }
 
@@ -250,7 +255,8 @@ function decideAppend(head: Head, command: AppendCommand): HeadDecision {
   for (const chunk of command.chunks)
     if (segmentOfReference(chunk.ref) < head.minSegment && head.minSegment !== '')
       return refuse({ reason: 'fenced-segment', minSegment: head.minSegment })
-  if (command.leaderEpoch !== undefined ? command.leaderEpoch !== head.leaseEpoch : head.lease?.isExclusive === true)
+  const isLed = command.leaderEpoch === undefined && head.lease?.isExclusive === true
+  if (isLed || (command.leaderEpoch ?? command.leaseSeen ?? head.leaseEpoch) !== head.leaseEpoch)
     return refuse({ reason: 'stale-leader', epoch: head.leaseEpoch })
   if (head.rolls > command.seen + 1) return refuse({ reason: 'stale-generation', rolls: head.rolls })
   if (command.expectedHw !== undefined && head.hw !== command.expectedHw)
@@ -281,7 +287,7 @@ function decideLease(head: Head, { claim, act }: LeaseCommand): HeadDecision {
     return refuse({ reason: 'stale-leader', epoch: head.leaseEpoch })
   const { lease: _released, ...rest } = head
   if (act === 'release') return accept(rest)
-  return accept({ ...rest, lease: { ...head.lease, untilMs: claim.untilMs, isExclusive: claim.isExclusive } })
+  return accept({ ...rest, lease: { ...head.lease, untilMs: claim.untilMs } })
 }
 
 export interface TailEntry {

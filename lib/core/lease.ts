@@ -9,6 +9,8 @@
  * L1 every change of owner raises the epoch; an epoch is never used by two owners.
  * L2 a write made as the leader carries its epoch and is refused when the head's is another: no clock is asked.
  * L3 while a lease is exclusive, an append without its epoch is refused; taking the lease over ends that.
+ * L4 whether a lease is exclusive is said when it is taken and stays so in its epoch: a renewal that arrives late changes
+ *    nothing, and who saw an epoch without an exclusive leader will see none in it.
  */
 import type { EpochMs } from './names.ts'
 

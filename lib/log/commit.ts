@@ -11,6 +11,8 @@
  * C2 a chunk keeps its reference over all attempts, so that late repeats of any of them meet it (H1). It takes another only
  *    below the sweep's fence, where the old one can never commit.
  * C3 one refused chunk never fails its neighbours: what is doomed is answered and leaves, the others are sent again.
+ * C4 a request that was refused may come once more, and find its condition true: what is sent can only be refused for good,
+ *    by something that never goes back. What a head shows to be too early or not allowed is not sent at all.
  */
 import type { Refusal } from '../core/errors.ts'
 import { refusal, Unavailable } from '../core/errors.ts'
@@ -117,10 +119,15 @@ async function commitGroup<Unit extends CommitUnit>(
   const from = head?.hw ?? 0
   let isUnknown = false
   let lastFailure: Unavailable | undefined
+  let wasFull = false
   const unproven = new Set<Unit>()
 
   for (let attempt = 1; attempt <= context.settings.commitAttemptsMax; attempt++) {
     try {
+      // It may be an old head that shows this; nothing was sent yet, so a newer one may decide.
+      const seen = head
+      if (attempt === 1 && seen !== undefined && group.some((unit) => mayNotBeSent(key, seen, unit) !== undefined))
+        head = await context.heads.read(key)
       if (isUnknown) unproven.clear()
       await settleFound(context, key, head, from, isUnknown, open, unproven, settle)
     } catch (error) {
@@ -166,7 +173,10 @@ async function commitGroup<Unit extends CommitUnit>(
         // After an unknown outcome a refusal is final only while what was sent before must still be in the tail (H1).
         const isFinal = !isUnknown || head.rolls <= plan.command.seen + 1
         if (!decision.ok && isFinal) await answerRefusal(context, key, decision.refusal, plan, open, settle)
-        if (!decision.ok && decision.refusal.reason === 'tail-full') head = await context.heads.read(key)
+        if (!decision.ok && decision.refusal.reason === 'tail-full') {
+          wasFull = true
+          head = await context.heads.read(key)
+        }
       }
       if (open.size === 0) return
     } catch (error) {
@@ -183,10 +193,12 @@ async function commitGroup<Unit extends CommitUnit>(
       }
     }
   }
-  // Given up. A refused attempt may still be repeated by the world and find its condition true later: only where nothing was
-  // ever sent, or everything sent certainly failed, is the outcome known.
+  // Given up. Only a full tail refuses what it may take later (C4).
   for (const unit of [...open])
-    settle(unit, isUnknown ? outcomeUnknown(key) : { kind: 'refused', refusal: refusalOfUnavailable(lastFailure) })
+    settle(
+      unit,
+      isUnknown || wasFull ? outcomeUnknown(key) : { kind: 'refused', refusal: refusalOfUnavailable(lastFailure) },
+    )
 }
 
 function noteCommit(context: Context, head: Head): void {
@@ -261,15 +273,17 @@ async function planAppend<Unit extends CommitUnit>(
   let inHead = Object.keys(head.producers).length
   for (const unit of [...open]) {
     const { ref, count, producer } = unit
+    const placed = producer && (await placeProducer(context, key, head, producer, base, inHead < headProducersMax))
+    // A repeat is answered as one, whoever leads.
+    const outcome = placed?.kind === 'settled' ? placed.outcome : mayNotBeSent(key, head, unit)
+    if (outcome !== undefined) {
+      settle(unit, outcome)
+      continue
+    }
     if (unit.expectedOffset !== undefined) expectedHw = unit.expectedOffset
     if (unit.leaderEpoch !== undefined) leaderEpoch = unit.leaderEpoch
-    if (producer === undefined) chunks.push({ ref, count })
+    if (placed?.kind !== 'placed') chunks.push({ ref, count })
     else {
-      const placed = await placeProducer(context, key, head, producer, base, inHead < headProducersMax)
-      if (placed.kind === 'settled') {
-        settle(unit, placed.outcome)
-        continue
-      }
       if (placed.also !== undefined) {
         also.push(placed.also)
         // The item stores base offsets, so the whole command stands or falls with the high watermark that they were made from.
@@ -289,9 +303,17 @@ async function planAppend<Unit extends CommitUnit>(
       chunks,
       seen: head.rolls,
       ...(expectedHw === undefined ? {} : { expectedHw }),
-      ...(leaderEpoch === undefined ? {} : { leaderEpoch }),
+      ...(leaderEpoch === undefined ? { leaseSeen: head.leaseEpoch } : { leaderEpoch }),
     },
   }
+}
+
+/** Why the head that was seen does not allow the unit to be sent, though a later one might (C4). */
+function mayNotBeSent(key: HeadKey, head: Head, unit: CommitUnit): CommitOutcome | undefined {
+  const { expectedOffset, leaderEpoch } = unit
+  if (expectedOffset !== undefined && expectedOffset > head.hw) return unexpectedOffset(key, head.hw, expectedOffset)
+  const isFenced = leaderEpoch === undefined ? head.lease?.isExclusive === true : leaderEpoch > head.leaseEpoch
+  return isFenced ? fencedLeader(key, head.leaseEpoch, leaderEpoch) : undefined
 }
 
 type Placed =
@@ -427,31 +449,12 @@ async function answerRefusal<Unit extends CommitUnit>(
     case 'unexpected-offset':
       for (const unit of [...open])
         if (unit.expectedOffset !== undefined && unit.expectedOffset === plan.command.expectedHw)
-          settle(
-            unit,
-            refused(
-              refusal(
-                'UNEXPECTED_END_OFFSET',
-                `The end offset of partition ${key.partition} is ${why.hw}, not ${unit.expectedOffset}; nothing was written.`,
-                { endOffset: why.hw },
-              ),
-            ),
-          )
+          settle(unit, unexpectedOffset(key, why.hw, unit.expectedOffset))
       return
     case 'stale-leader':
+      // Others are judged anew: the leader may have changed, and not be exclusive.
       for (const unit of [...open])
-        settle(
-          unit,
-          refused(
-            refusal(
-              'FENCED_LEADER_EPOCH',
-              unit.leaderEpoch === undefined
-                ? `Partition ${key.partition} is led exclusively, in epoch ${why.epoch}.`
-                : `Leader epoch ${unit.leaderEpoch} is fenced by ${why.epoch} (partition ${key.partition}).`,
-              { epoch: why.epoch },
-            ),
-          ),
-        )
+        if (unit.leaderEpoch !== undefined) settle(unit, fencedLeader(key, why.epoch, unit.leaderEpoch))
       return
     case 'fenced-segment':
       for (const unit of [...open])
@@ -460,6 +463,24 @@ async function answerRefusal<Unit extends CommitUnit>(
     default:
       return why satisfies never
   }
+}
+
+function unexpectedOffset(key: HeadKey, hw: Offset, expectedOffset: Offset): CommitOutcome {
+  return refused(
+    refusal(
+      'UNEXPECTED_END_OFFSET',
+      `The end offset of partition ${key.partition} is ${hw}, not ${expectedOffset}; nothing was written.`,
+      { endOffset: hw },
+    ),
+  )
+}
+
+function fencedLeader(key: HeadKey, epoch: number, leaderEpoch: number | undefined): CommitOutcome {
+  const message =
+    leaderEpoch === undefined
+      ? `Partition ${key.partition} is led exclusively, in epoch ${epoch}.`
+      : `Leader epoch ${leaderEpoch} is fenced by ${epoch} (partition ${key.partition}).`
+  return refused(refusal('FENCED_LEADER_EPOCH', message, { epoch }))
 }
 
 function refused(value: Refusal): CommitOutcome {

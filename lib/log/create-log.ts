@@ -81,8 +81,8 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
 
     acquireLease: (topic, partition, owner, isExclusive = false) =>
       answer(() => acquireLease(context, topics, topic, partition, owner, isExclusive)),
-    renewLease: (topic, partition, owner, epoch, isExclusive = false) =>
-      answer(() => renewLease(context, topics, topic, partition, owner, epoch, isExclusive)),
+    renewLease: (topic, partition, owner, epoch) =>
+      answer(() => renewLease(context, topics, topic, partition, owner, epoch)),
     releaseLease: (topic, partition, owner, epoch) =>
       answer(() => releaseLease(context, topics, topic, partition, owner, epoch)),
     describeLease: (topic, partition) =>

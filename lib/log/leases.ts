@@ -41,7 +41,6 @@ export async function renewLease(
   partition: number,
   owner: string,
   epoch: number,
-  isExclusive: boolean,
 ): Promise<Answer<LeaseGrant>> {
   const found = await topics.resolve(topic)
   if (!found.ok) return found
@@ -55,7 +54,7 @@ export async function renewLease(
         owner,
         seenEpoch: epoch,
         untilMs: context.clock.now() + context.settings.leaseDurationMs,
-        isExclusive,
+        isExclusive: false,
       },
     },
   )

@@ -171,13 +171,8 @@ export interface Log {
   ): Promise<Answer<{ readonly startOffset: Offset }>>
 
   acquireLease(topic: string, partition: number, owner: string, isExclusive?: boolean): Promise<Answer<LeaseGrant>>
-  renewLease(
-    topic: string,
-    partition: number,
-    owner: string,
-    epoch: number,
-    isExclusive?: boolean,
-  ): Promise<Answer<LeaseGrant>>
+  /** The lease stays exclusive, or not, as it was acquired. */
+  renewLease(topic: string, partition: number, owner: string, epoch: number): Promise<Answer<LeaseGrant>>
   releaseLease(topic: string, partition: number, owner: string, epoch: number): Promise<Answer<object>>
   describeLease(
     topic: string,

@@ -349,7 +349,7 @@ describe('a lease', () => {
 
   test('is renewed by its owner in its epoch, which stays', () => {
     const renewed = next(held, { kind: 'lease', act: 'renew', claim: { ...claim('a', 1, true), untilMs: 2000 } })
-    assert.deepEqual(renewed.lease, { owner: 'a', epoch: 1, untilMs: 2000, isExclusive: true })
+    assert.deepEqual(renewed.lease, { owner: 'a', epoch: 1, untilMs: 2000, isExclusive: false }, 'as taken (L4)')
     assert.equal(renewed.leaseEpoch, 1)
     for (const act of ['renew', 'release'] as const) {
       refused(held, { kind: 'lease', act, claim: claim('b', 1) }, { reason: 'stale-leader', epoch: 1 })
@@ -385,6 +385,17 @@ describe('a lease', () => {
     next(exclusive, append([{ ref: ref(1), count: 1 }], { leaderEpoch: 1 }))
     next(next(exclusive, { kind: 'lease', act: 'take', claim: claim('b', 1) }), anyone)
     next(next(exclusive, { kind: 'lease', act: 'release', claim: claim('a', 1) }), anyone)
-    next(next(exclusive, { kind: 'lease', act: 'renew', claim: claim('a', 1) }), anyone)
+    refused(next(exclusive, { kind: 'lease', act: 'renew', claim: claim('a', 1) }), anyone, {
+      reason: 'stale-leader',
+      epoch: 1,
+    })
+  })
+
+  test('refuses for good an append that was sent before it was taken (L4)', () => {
+    const sent = append([{ ref: ref(1), count: 1 }], { leaseSeen: 1 })
+    const exclusive = next(held, { kind: 'lease', act: 'take', claim: claim('b', 1, true) })
+    const released = next(exclusive, { kind: 'lease', act: 'release', claim: claim('b', 2) })
+    next(held, sent)
+    for (const head of [exclusive, released]) refused(head, sent, { reason: 'stale-leader', epoch: 2 })
   })
 })

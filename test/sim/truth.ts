@@ -98,6 +98,7 @@ export class Truth {
   readonly durable = new Map<string, Uint8Array>()
   /** Two commits under one idempotency key are fine when the key was forgotten in between: after this long, clocks allowed for. */
   keyLifeMs = Number.POSITIVE_INFINITY
+  readonly #refusedOwners = new Set<string>()
   readonly #where = new Map<string, { readonly at: string; readonly atMs: number }>()
 
   constructor(history: History, codecs: Codecs) {
@@ -129,6 +130,14 @@ export class Truth {
     )
   }
 
+  /** Whoever was refused a lease for good may never hold it under that name. */
+  refuseOwner(owner: string): void {
+    this.#refusedOwners.add(owner)
+    for (const { head } of this.partitions.values())
+      if (head.lease?.owner === owner)
+        this.history.violate('errors.ts', `${owner} holds the lease that it was refused for good`)
+  }
+
   // --- Effects --------------------------------------------------------------------------------------------------------
 
   created(head: Head): void {
@@ -150,6 +159,8 @@ export class Truth {
       if (head[name] < before[name])
         this.history.violate('H3', `${name} of ${short(head)} went back from ${before[name]} to ${head[name]}`)
     if (before.isDeleted && !head.isDeleted) this.history.violate('D6', `${short(head)} lost its deletion mark`)
+    if (command.kind === 'lease' && command.act === 'take' && this.#refusedOwners.has(command.claim.owner))
+      this.history.violate('errors.ts', `${command.claim.owner} takes the lease that it was refused for good`)
     if (command.kind === 'append') this.#appended(truth, before, head, command, nowMs)
     else if (head.hw !== before.hw) this.history.violate('H2', `${command.kind} moved hw of ${short(head)}`)
     this.#checkTail(truth)
@@ -322,7 +333,7 @@ function describe(command: HeadCommand): string {
           `${shortRef(ref)}x${count}${producer === undefined ? '' : ` ${producer.home} ${producer.key}/${producer.claim.epoch}/${producer.claim.first}`}`,
       )
       const hw = command.expectedHw === undefined ? '' : ` hw=${command.expectedHw}`
-      const epoch = command.leaderEpoch === undefined ? '' : ` leader=${command.leaderEpoch}`
+      const epoch = command.leaderEpoch === undefined ? ` epoch=${command.leaseSeen}` : ` leader=${command.leaderEpoch}`
       return `append seen=${command.seen}${hw}${epoch} ${chunks.join(', ')}`
     }
     case 'roll':

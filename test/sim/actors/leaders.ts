@@ -1,9 +1,8 @@
 /** Exclusive leaders: several at once believe themselves to be it, by clocks that disagree. */
 import type { TopicId } from '../../../lib/core/names.ts'
-import type { LeaseGrant } from '../../../lib/log/log.ts'
 import type { Dice } from '../dice.ts'
 import type { Process } from '../process.ts'
-import type { Heard, Simulation } from '../simulation.ts'
+import type { Simulation } from '../simulation.ts'
 import { isDefinite } from '../simulation.ts'
 import { append, somePatience, somePlace, someTimes } from './appends.ts'
 
@@ -18,7 +17,13 @@ export async function leader(sim: Simulation, dice: Dice, actor: string): Promis
   }
 }
 
-/** The epoch of an exclusive lease; now and then one that was shared at first. */
+interface Lead {
+  readonly owner: string
+  readonly epoch: number
+  readonly topicId: TopicId
+}
+
+/** An exclusive lease; now and then by way of one that is not. */
 async function acquire(
   sim: Simulation,
   dice: Dice,
@@ -29,43 +34,72 @@ async function acquire(
 ): Promise<Lead | undefined> {
   // A name of its own for every try, so that it can be told whose write a lease is.
   const owner = `${actor}.${sim.callsMade}`
-  const isExclusive = dice.chance(0.7)
-  const heard = await leaseCall(sim, actor, process, `acquire ${topic}/${partition} ${owner}`, isExclusive, (log) =>
-    log.acquireLease(topic, partition, owner, isExclusive),
-  )
-  if (heard.kind === 'lost' || !heard.answer.ok) {
-    const isTaken = sim.truth.named(topic, partition).some(({ head }) => head.lease?.owner === owner)
-    if (heard.kind === 'answered' && !heard.answer.ok && isDefinite(heard.answer.code) && isTaken)
-      sim.history.violate('errors.ts', `${owner} was refused the lease for good and holds it: ${heard.answer.code}`)
-    return undefined
+  if (dice.chance(0.3)) {
+    const shared = await take(sim, actor, process, topic, partition, `${owner}s`, false)
+    if (shared !== undefined && dice.chance(0.7)) await renew(sim, actor, process, topic, partition, shared)
+    await sim.think(dice)
+    if (shared !== undefined) await release(sim, actor, process, topic, partition, shared)
   }
-  const { epoch, topicId } = heard.answer
-  const own = { owner, epoch, topicId }
-  if (isExclusive) return own
-  for (const becomes of [false, true]) {
-    const renewed = await leaseCall(sim, actor, process, `renew ${topic}/${partition} ${owner}`, becomes, (log) =>
-      log.renewLease(topic, partition, owner, epoch, becomes),
-    )
-    if (renewed.kind === 'lost' || !renewed.answer.ok) return undefined
-  }
-  return own
+  return take(sim, actor, process, topic, partition, owner, true)
 }
 
-interface Lead {
-  readonly owner: string
-  readonly epoch: number
-  readonly topicId: TopicId
-}
-
-function leaseCall(
+async function take(
   sim: Simulation,
   actor: string,
   process: Process | undefined,
-  what: string,
+  topic: string,
+  partition: number,
+  owner: string,
   isExclusive: boolean,
-  work: Parameters<typeof sim.call<LeaseGrant>>[3],
-): Promise<Heard<LeaseGrant>> {
-  return sim.call(actor, process, `${what}${isExclusive ? ' exclusive' : ''}`, work, () => undefined)
+): Promise<Lead | undefined> {
+  const heard = await sim.call(
+    actor,
+    process,
+    `acquire ${topic}/${partition} ${owner}${isExclusive ? ' exclusive' : ''}`,
+    (log) => log.acquireLease(topic, partition, owner, isExclusive),
+    (answer) => {
+      if (!answer.ok && isDefinite(answer.code)) sim.truth.refuseOwner(owner)
+    },
+  )
+  if (heard.kind === 'lost' || !heard.answer.ok) return undefined
+  const { epoch, topicId } = heard.answer
+  return { owner, epoch, topicId }
+}
+
+/** False when the lease is lost. */
+async function renew(
+  sim: Simulation,
+  actor: string,
+  process: Process | undefined,
+  topic: string,
+  partition: number,
+  { owner, epoch }: Lead,
+): Promise<boolean> {
+  const heard = await sim.call(
+    actor,
+    process,
+    `renew ${topic}/${partition} ${owner}`,
+    (log) => log.renewLease(topic, partition, owner, epoch),
+    () => undefined,
+  )
+  return heard.kind === 'lost' || heard.answer.ok || heard.answer.code !== 'FENCED_LEADER_EPOCH'
+}
+
+async function release(
+  sim: Simulation,
+  actor: string,
+  process: Process | undefined,
+  topic: string,
+  partition: number,
+  { owner, epoch }: Lead,
+): Promise<void> {
+  await sim.call(
+    actor,
+    process,
+    `release ${topic}/${partition} ${owner}`,
+    (log) => log.releaseLease(topic, partition, owner, epoch),
+    () => undefined,
+  )
 }
 
 /** Appends as the leader, and knows where each one lands, since nobody else may append (L3). */
@@ -76,8 +110,9 @@ async function lead(
   process: Process | undefined,
   topic: string,
   partition: number,
-  { owner, epoch, topicId }: Lead,
+  own: Lead,
 ): Promise<void> {
+  const { owner, epoch, topicId } = own
   let end: number | undefined
   let isSure = true
   for (let appends = dice.int(1, 15); appends > 0 && sim.isActive; appends--) {
@@ -100,21 +135,8 @@ async function lead(
     } else if (heard.kind === 'answered' && !heard.answer.ok && isDefinite(heard.answer.code)) {
       if (heard.answer.code === 'FENCED_LEADER_EPOCH') return
     } else isSure = false
-    if (dice.chance(0.2)) {
-      const what = `renew ${topic}/${partition} ${owner}`
-      const renewed = await leaseCall(sim, actor, process, what, true, (log) =>
-        log.renewLease(topic, partition, owner, epoch, true),
-      )
-      if (renewed.kind === 'answered' && !renewed.answer.ok && renewed.answer.code === 'FENCED_LEADER_EPOCH') return
-    }
+    if (dice.chance(0.2) && !(await renew(sim, actor, process, topic, partition, own))) return
     await sim.think(dice)
   }
-  if (dice.chance(0.8))
-    await sim.call(
-      actor,
-      process,
-      `release ${topic}/${partition} ${owner}`,
-      (log) => log.releaseLease(topic, partition, owner, epoch),
-      () => undefined,
-    )
+  if (dice.chance(0.8)) await release(sim, actor, process, topic, partition, own)
 }
