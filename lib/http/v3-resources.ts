@@ -79,6 +79,7 @@ export function topicResource(cluster: Cluster, topic: Topic): object {
     ...resource(cluster, 'KafkaTopic', path, `/topic=${topic.name}`),
     cluster_id: cluster.id,
     topic_name: topic.name,
+    topic_id: topic.id,
     is_internal: false,
     replication_factor: 1,
     partitions_count: topic.partitions,

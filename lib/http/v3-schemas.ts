@@ -91,6 +91,7 @@ export const brokerSchema = resourceSchema('KafkaBroker', {
 export const topicSchema = resourceSchema('KafkaTopic', {
   cluster_id: text,
   topic_name: text,
+  topic_id: text,
   is_internal: flag,
   replication_factor: { ...number, description: 'Always 1: the one broker. The object store keeps the copies.' },
   partitions_count: number,

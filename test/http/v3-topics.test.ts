@@ -31,18 +31,6 @@ test('a topic is created, answered, found and listed in one shape', async () => 
   const harness = createHarness()
   const id = await harness.log.clusterId()
   const self = `http://log.test/v3/clusters/${id}/topics/orders`
-  const topic = {
-    kind: 'KafkaTopic',
-    metadata: { self, resource_name: `crn:///kafka=${id}/topic=orders` },
-    cluster_id: id,
-    topic_name: 'orders',
-    is_internal: false,
-    replication_factor: 1,
-    partitions_count: 3,
-    partitions: { related: `${self}/partitions` },
-    configs: { related: `${self}/configs` },
-    partition_reassignments: { related: `${self}/partitions/-/reassignment` },
-  }
   const created = await call(harness, 'POST', '', {
     topic_name: 'orders',
     partitions_count: 3,
@@ -53,6 +41,21 @@ test('a topic is created, answered, found and listed in one shape', async () => 
       { name: 'segment.bytes' },
     ],
   })
+  const found = await harness.log.describeTopic('orders')
+  assert(found.ok)
+  const topic = {
+    kind: 'KafkaTopic',
+    metadata: { self, resource_name: `crn:///kafka=${id}/topic=orders` },
+    cluster_id: id,
+    topic_name: 'orders',
+    topic_id: found.topic.id,
+    is_internal: false,
+    replication_factor: 1,
+    partitions_count: 3,
+    partitions: { related: `${self}/partitions` },
+    configs: { related: `${self}/configs` },
+    partition_reassignments: { related: `${self}/partitions/-/reassignment` },
+  }
   assert.deepEqual(created, { status: 201, location: self, body: topic })
   assert.deepEqual((await call(harness, 'GET', '/orders')).body, topic)
   assert.deepEqual((await call(harness, 'GET', '/orders?include_authorized_operations=true')).body, topic)
@@ -61,8 +64,6 @@ test('a topic is created, answered, found and listed in one shape', async () => 
     metadata: { self: `http://log.test/v3/clusters/${id}/topics`, next: null },
     data: [topic],
   })
-  const found = await harness.log.describeTopic('orders')
-  assert(found.ok)
   assert.deepEqual(found.topic.configs, { 'cleanup.policy': 'compact', 'retention.ms': '3600000' })
 })
 
