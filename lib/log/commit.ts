@@ -8,6 +8,8 @@
  *
  * C1 a chunk is sent only while no attempt that may have been applied is unaccounted for: after an unknown outcome its
  *    reference is looked for in the tail, then in the rows (R2). Where absence cannot be proved the answer is OUTCOME_UNKNOWN.
+ *    A refusal is an unknown outcome too, once the tail need no longer hold what was committed (H1): the request may have
+ *    been applied, its answer lost, the entry rolled, and a repeat of it refused.
  * C2 a chunk keeps its reference over all attempts, so that late repeats of any of them meet it (H1). It takes another only
  *    below the sweep's fence, where the old one can never commit.
  * C3 one refused chunk never fails its neighbours: what is doomed is answered and leaves, the others are sent again.
@@ -137,7 +139,8 @@ async function commitGroup<Unit extends CommitUnit>(
     }
     if (open.size === 0) return
     if (head === undefined || head.isDeleted) {
-      for (const unit of [...open]) settle(unit, isUnknown ? outcomeUnknown(key) : { kind: 'deleted' })
+      const isProven = (unit: Unit) => !isUnknown || (head !== undefined && !unproven.has(unit))
+      for (const unit of [...open]) settle(unit, isProven(unit) ? { kind: 'deleted' } : outcomeUnknown(key))
       return
     }
     let plan: Plan
@@ -170,8 +173,9 @@ async function commitGroup<Unit extends CommitUnit>(
       if (head !== undefined) {
         context.heads.note(head)
         const decision = decideHead(head, plan.command)
-        // After an unknown outcome a refusal is final only while what was sent before must still be in the tail (H1).
-        const isFinal = !isUnknown || head.rolls <= plan.command.seen + 1
+        settleInTail(context, key, head, open, settle)
+        const isFinal = head.rolls <= plan.command.seen + 1
+        if (!isFinal) isUnknown = true
         if (!decision.ok && isFinal) await answerRefusal(context, key, decision.refusal, plan, open, settle)
         if (!decision.ok && decision.refusal.reason === 'tail-full') {
           wasFull = true
@@ -218,13 +222,7 @@ async function settleFound<Unit extends CommitUnit>(
   settle: Settle<Unit>,
 ): Promise<void> {
   if (head === undefined) return
-  for (const unit of [...open]) {
-    const base = head.tail[unit.ref]
-    if (base !== undefined) {
-      settle(unit, { kind: 'committed', base, isDuplicate: false })
-      context.commits.notify(key)
-    }
-  }
+  settleInTail(context, key, head, open, settle)
   if (!isUnknown || open.size === 0) return
   const rows = await rowsFrom(context, key, from, tailStart(head))
   for (const unit of [...open]) {
@@ -235,6 +233,21 @@ async function settleFound<Unit extends CommitUnit>(
       if (unit.producer === undefined) settle(unit, outcomeUnknown(key))
       else unproven.add(unit)
     }
+  }
+}
+
+function settleInTail<Unit extends CommitUnit>(
+  context: Context,
+  key: HeadKey,
+  head: Head,
+  open: ReadonlySet<Unit>,
+  settle: Settle<Unit>,
+): void {
+  for (const unit of [...open]) {
+    const base = head.tail[unit.ref]
+    if (base === undefined) continue
+    settle(unit, { kind: 'committed', base, isDuplicate: false })
+    context.commits.notify(key)
   }
 }
 
