@@ -70,12 +70,16 @@ export class Context implements LogPorts {
    * place where the store's failures are retried, but for the append, whose retries are decided in commit.ts.
    */
   async persist<Result>(work: () => Promise<Result>): Promise<Result> {
+    let effects: Unavailable['effects'] = 'none'
     for (let attempt = 1; ; attempt++) {
       try {
         return await work()
       } catch (error) {
-        if (!(error instanceof Unavailable) || error.why === 'closed' || error.why === 'full') throw error
-        if (attempt >= this.settings.commitAttemptsMax) throw error
+        if (!(error instanceof Unavailable)) throw error
+        // What any of the attempts may have done, the whole may have done.
+        if (error.effects === 'possible') effects = 'possible'
+        if (error.why === 'closed' || error.why === 'full' || attempt >= this.settings.commitAttemptsMax)
+          throw error.effects === effects ? error : new Unavailable(error.message, effects, error.why, error)
         await this.pause(attempt)
       }
     }

@@ -38,13 +38,17 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
   const closing = new AbortController()
 
   /** The world's failures become refusals here; whatever else is thrown is a bug. */
-  const answer = async <Value>(work: () => Promise<Value | Refusal>): Promise<Value | Refusal> => {
+  const answer = async <Value>(
+    work: () => Promise<Value | Refusal>,
+    effects: 'seen' | 'unseen' = 'seen',
+  ): Promise<Value | Refusal> => {
     if (closing.signal.aborted) return refusal('SHUTTING_DOWN', 'The log is closing.')
     try {
       return await work()
     } catch (error) {
-      if (error instanceof Unavailable) return refusalOfUnavailable(error)
-      throw error
+      if (!(error instanceof Unavailable)) throw error
+      if (error.effects === 'none' || effects === 'unseen') return refusalOfUnavailable(error)
+      return refusal('OUTCOME_UNKNOWN', `The storage did not answer; the change may have been made (${error.message}).`)
     }
   }
 
@@ -60,7 +64,8 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
 
     append: (request) => answer(() => append(context, topics, gather, request)),
     produce: (request) => answer(() => produce.produce(request)),
-    allocateProducer: () => answer(() => producerIds.allocate()),
+    // An id that nobody was told, a roll and a producer that is forgotten change nothing that anybody sees.
+    allocateProducer: () => answer(() => producerIds.allocate(), 'unseen'),
 
     fetch: (request) =>
       answer(() => {
@@ -97,13 +102,13 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
         const found = await liveHead(context, topics, topic, partition)
         if (!found.ok) return found
         return { ok: true, rolled: await rollPartition(context, found.key) }
-      }),
+      }, 'unseen'),
     forgetProducers: (topic, partition) =>
       answer(async () => {
         const found = await liveHead(context, topics, topic, partition)
         if (!found.ok) return found
         return { ok: true, forgotten: await forgetProducers(context, found.key) }
-      }),
+      }, 'unseen'),
 
     settled: () => context.settled(),
     close: async () => {

@@ -82,9 +82,10 @@ export async function fetch(
     } as const
     if (request.offset < head.hw) {
       const read = await readBatches(context, chunks, head, request.offset, bytesMax, recordsMax)
-      if (read !== undefined) return { ...answer, ...read }
-      const again = await readAgain(context, chunks, key, request, bytesMax, recordsMax)
-      return again.ok ? { ...answer, ...again } : again
+      const result = read ?? (await readAgain(context, chunks, key, request, bytesMax, recordsMax))
+      if ('ok' in result) return result
+      // Rows may hold what was committed after the head was read.
+      return { ...answer, ...result, highWatermark: Math.max(head.hw, result.nextOffset) }
     }
     const leftMs = untilMs - clock.now()
     if (leftMs <= 0 || request.signal?.aborted === true) return { ...answer, batches: [], nextOffset: request.offset }
@@ -140,7 +141,7 @@ async function readAgain(
   request: FetchRequest,
   bytesMax: number,
   recordsMax: number,
-): Promise<({ readonly ok: true } & Pick<Fetched, 'batches' | 'nextOffset'>) | Refusal> {
+): Promise<Pick<Fetched, 'batches' | 'nextOffset'> | Refusal> {
   for (let attempt = 2; attempt <= lookupAttemptsMax; attempt++) {
     const head = await context.heads.read(key)
     if (head === undefined || head.isDeleted)
@@ -148,7 +149,7 @@ async function readAgain(
     const outside = checkOffset(head, request)
     if (outside !== undefined) return outside
     const read = await readBatches(context, chunks, head, request.offset, bytesMax, recordsMax, 'far')
-    if (read !== undefined) return { ok: true, ...read }
+    if (read !== undefined) return read
     await context.pause(attempt)
   }
   return refusal(

@@ -155,13 +155,16 @@ export class Topics {
   }
 
   async delete(name: string): Promise<Answer<object>> {
+    const parsed = parseTopicName(name)
+    if (!parsed.ok) return unknownTopic(name)
     const marked = await this.#change(name, (topic) => ({ ok: true, topic: { ...topic, state: 'deleting' } }))
-    if (!marked.ok) return marked
     this.forget(name)
-    const item = await this.#item(marked.topic.name)
+    const item = await this.#item(parsed.name)
     const stored = item?.value as unknown as Topic | undefined
-    if (item !== undefined && stored?.id === marked.topic.id) await this.#finishDeletion(stored, item.version)
-    return { ok: true }
+    // Also a deletion that somebody else, or an earlier try, began and did not end.
+    const isBegun = stored?.state === 'deleting' && (!marked.ok || stored.id === marked.topic.id)
+    if (item !== undefined && isBegun) await this.#finishDeletion(stored, item.version)
+    return marked.ok || isBegun ? { ok: true } : marked
   }
 
   /** Marks every head, then frees the name and leaves a grave, so that the sweep finds what is left. Safe to do twice. */
