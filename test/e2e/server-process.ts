@@ -5,7 +5,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
 export const projectDirectory = fileURLToPath(new URL('../../', import.meta.url))
@@ -18,6 +17,11 @@ export interface Ended {
   readonly stderr: string
 }
 
+/** What ends some time, and cleans up then: a test's context is one. */
+export interface Scope {
+  after(cleanUp: () => Promise<unknown>): void
+}
+
 export interface ServerProcess {
   readonly url: string
   /** Sends the signal and waits for the end. */
@@ -25,7 +29,7 @@ export interface ServerProcess {
 }
 
 /** Starts a server on a free port; it listens when this resolves, and ends with the test. Rejects with what it said where it ends before. */
-export async function startServerProcess(t: TestContext, args: readonly string[]): Promise<ServerProcess> {
+export async function startServerProcess(t: Scope, args: readonly string[]): Promise<ServerProcess> {
   const child = spawn(process.execPath, [program, 'start', '--port', '0', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -87,16 +91,16 @@ function listening(child: ChildProcess): Promise<string> {
 }
 
 /** A directory that is removed after the test. */
-export async function tempDirectory(t: TestContext): Promise<string> {
+export async function tempDirectory(t: Scope): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'highwater-e2e-'))
   afterwards(t, () => rm(directory, { recursive: true, force: true }))
   return directory
 }
 
-const undone = new WeakMap<TestContext, (() => Promise<unknown>)[]>()
+const undone = new WeakMap<Scope, (() => Promise<unknown>)[]>()
 
 /** Undoes what a test did, the last thing first, whatever became of it. */
-export function afterwards(t: TestContext, undo: () => Promise<unknown>): void {
+export function afterwards(t: Scope, undo: () => Promise<unknown>): void {
   let stack = undone.get(t)
   if (stack === undefined) {
     const steps: (() => Promise<unknown>)[] = []
@@ -107,4 +111,14 @@ export function afterwards(t: TestContext, undo: () => Promise<unknown>): void {
     })
   }
   stack.push(undo)
+}
+
+/** A scope for what is no test. */
+export async function inScope<Result>(use: (scope: Scope) => Promise<Result>): Promise<Result> {
+  const cleanUps: (() => Promise<unknown>)[] = []
+  try {
+    return await use({ after: (cleanUp) => cleanUps.push(cleanUp) })
+  } finally {
+    for (const cleanUp of cleanUps) await cleanUp()
+  }
 }
