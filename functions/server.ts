@@ -73,6 +73,7 @@ export async function startServer(options: StartOptions): Promise<Started> {
       clock: systemClock,
       random: systemRandom,
       codecs: nativeCodecs,
+      report: (bug) => logger?.error({ err: bug }, 'bug beside a request'),
     },
     settings,
   )
@@ -99,9 +100,17 @@ export async function startServer(options: StartOptions): Promise<Started> {
     throw new StartError(listenFailure(error, host, port), error)
   }
   logger?.info({ url: server.url, dataDir, version: packageJson.version }, 'started')
+  const upkeep = setInterval(() => {
+    log.maintain().then(
+      (done) => logger?.debug(done, 'upkeep'),
+      (bug: unknown) => logger?.error({ err: bug }, 'upkeep failed'),
+    )
+  }, settings.maintainIntervalMs)
+  upkeep.unref()
 
   let closing: Promise<void> | undefined
   const close = async () => {
+    clearInterval(upkeep)
     await server.close()
     await log.close()
     await stores.close()

@@ -153,6 +153,13 @@ export const settingsTable = {
     kafka: 'producer.id.expiration.ms',
     meaning: 'An idempotent producer, or an idempotency key, that was not used for this long may be forgotten.',
   },
+  maintainIntervalMs: {
+    default: 600_000,
+    unit: 'ms',
+    min: 1_000,
+    max: 86_400_000,
+    meaning: 'How often the embedded server does its upkeep: forgetting idle producers and idempotency keys.',
+  },
   leaseDurationMs: {
     default: 10_000,
     unit: 'ms',

@@ -31,6 +31,7 @@ export class Context implements LogPorts {
   /** Tells waiting fetches of commits in this process. */
   readonly commits = new Watch()
   readonly #running = new Set<Promise<unknown>>()
+  readonly #report: (bug: unknown) => void
 
   constructor(ports: LogPorts, settings: Settings, rules: LogRules) {
     this.objects = ports.objects
@@ -38,21 +39,22 @@ export class Context implements LogPorts {
     this.clock = ports.clock
     this.random = ports.random
     this.codecs = ports.codecs
+    this.#report = ports.report ?? unreported
     this.settings = settings
     this.rules = rules
     this.heads = new Heads(ports.metadata, ports.clock, (read) => this.persist(read))
   }
 
-  /** Runs beside the caller; `settled` waits for it. Its failure costs speed only, so it ends here. */
+  /**
+   * Runs beside the caller; `settled` waits for it. That the world failed costs speed only and ends here; anything else is a
+   * bug, which is reported, since nobody waits for it.
+   */
   beside(work: () => Promise<unknown>): void {
     const running = work().catch((error: unknown) => {
-      if (!(error instanceof Unavailable)) throw error
+      if (!(error instanceof Unavailable)) this.#report(error)
     })
     this.#running.add(running)
-    running.then(
-      () => this.#running.delete(running),
-      () => this.#running.delete(running),
-    )
+    void running.finally(() => this.#running.delete(running))
   }
 
   async settled(): Promise<void> {
@@ -101,3 +103,7 @@ export function headKeyText(key: HeadKey): string {
 }
 
 export type { Head, HeadKey }
+
+function unreported(bug: unknown): never {
+  throw bug
+}

@@ -15,6 +15,7 @@ import { fetch, liveHead } from './fetch.ts'
 import { Gather } from './gather.ts'
 import { acquireLease, releaseLease, renewLease } from './leases.ts'
 import type { Log, LogPorts } from './log.ts'
+import { maintain } from './maintain.ts'
 import { offsetForTimestamp } from './offset-for-timestamp.ts'
 import { Produce } from './produce.ts'
 import { forgetProducers, ProducerIds } from './producer-ids.ts'
@@ -109,6 +110,8 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
         if (!found.ok) return found
         return { ok: true, forgotten: await forgetProducers(context, found.key) }
       }, 'unseen'),
+
+    maintain: () => answer(() => maintain(context, topics, closing.signal)),
 
     settled: () => context.settled(),
     close: async () => {

@@ -20,6 +20,8 @@ export interface LogPorts {
   readonly clock: Clock
   readonly random: Random
   readonly codecs: Codecs
+  /** Told of a bug in what runs beside requests. Without it, such a bug ends the process as an unhandled rejection. */
+  readonly report?: (bug: unknown) => void
 }
 
 export type Answer<Value> = ({ readonly ok: true } & Value) | Refusal
@@ -183,6 +185,12 @@ export interface Log {
   roll(topic: string, partition: number): Promise<Answer<{ readonly rolled: number }>>
   /** Forgets producers that were idle for longer than `producerIdExpirationMs` (P4 holds). */
   forgetProducers(topic: string, partition: number): Promise<Answer<{ readonly forgotten: number }>>
+
+  /**
+   * One round of upkeep over all partitions, safe to stop anywhere and to run twice: forgets idle producers. The embedded
+   * server does it by itself; functions do it on a schedule.
+   */
+  maintain(): Promise<Answer<{ readonly partitions: number; readonly forgotten: number }>>
 
   /** Resolves when nothing of what was begun (rolls included) is under way: a function calls it before it returns. */
   settled(): Promise<void>

@@ -186,6 +186,29 @@ export function producerSuite(name: string, factory: StoresFactory): void {
         { producerIdExpirationMs: 5_000 },
       ))
 
+    it('upkeep forgets the idle producers and idempotency keys of every partition, and none that is in use', () =>
+      withLog(
+        factory,
+        async ({ log, clock }) => {
+          await createTopic(log, 2)
+          await createTopic(log, 1, {}, 'payments')
+          const produce = (topic: string, partition: number, idempotencyKey: string) =>
+            log.produce({ topic, idempotencyKey, records: [{ partition, key: null, value: bytesOf('a') }] })
+          await produce('orders', 0, 'old')
+          await produce('orders', 1, 'old')
+          await produce('payments', 0, 'old')
+          clock.advance(4_000)
+          await produce('orders', 0, 'young')
+          assert.deepEqual(await log.maintain(), { ok: true, partitions: 3, forgotten: 0 })
+          clock.advance(2_000)
+          assert.deepEqual(await log.maintain(), { ok: true, partitions: 3, forgotten: 3 })
+          const repeat = await produce('orders', 0, 'young')
+          assert.ok(repeat.ok && repeat.records[0]?.ok && repeat.records[0].isDuplicate)
+          assert.equal((await readAll(log)).length, 2)
+        },
+        { producerIdExpirationMs: 5_000 },
+      ))
+
     it('a request under an Idempotency-Key is committed once, whatever its partitions', () =>
       withLog(factory, async ({ log, another }) => {
         await createTopic(log, 4)
