@@ -153,6 +153,7 @@ function acknowledge(records: readonly SentRecord[], body: ProduceAnswer['body']
 }
 
 export interface StoredRecord {
+  /** Empty where there is none. */
   readonly key: string
   readonly value: string
   readonly partition: number
@@ -170,8 +171,8 @@ async function readPartition(url: string, topic: string, partition: number): Pro
     const path = `/topics/${topic}/partitions/${partition}/records?offset=${offset}&max_bytes=1000000`
     const response = await fetch(url + path, { headers: { accept: 'application/vnd.kafka.binary.v2+json' } })
     assert.equal(response.status, 200, await response.clone().text())
-    for (const record of (await response.json()) as StoredRecord[])
-      records.push({ ...record, key: textOf(record.key), value: textOf(record.value) })
+    for (const record of (await response.json()) as (StoredRecord & { readonly key: string | null })[])
+      records.push({ ...record, key: textOf(record.key ?? ''), value: textOf(record.value) })
     offset = Number(response.headers.get('highwater-next-offset'))
     if (offset >= Number(response.headers.get('highwater-high-watermark'))) return records
   }
