@@ -1,0 +1,101 @@
+/** The stores that the suites run on: tables and buckets of their own on the engines that run.ts has started. */
+import { randomBytes } from 'node:crypto'
+import { after } from 'node:test'
+import { CreateTableCommand, DeleteTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-sdk/client-dynamodb'
+import { CreateBucketCommand, DeleteBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import type { RequestHandler, ServiceOptions } from '../../lib/adapters/aws/aws-client.ts'
+import { DynamoDbMetadata } from '../../lib/adapters/aws/dynamodb-metadata.ts'
+import { S3Objects } from '../../lib/adapters/aws/s3-objects.ts'
+import type { Engine, Engines } from './engines.ts'
+import { enginesVariable } from './engines.ts'
+
+const given = process.env[enginesVariable]
+if (given === undefined) throw new Error('these suites are run by `npm run test:aws`, which starts what they need')
+export const engines = JSON.parse(given) as Engines
+
+const client = { region: 'us-east-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' } }
+
+export function serviceOf(engine: Engine): ServiceOptions {
+  return { ...client, endpoint: engine.endpoint }
+}
+
+export interface Store<Adapter> {
+  readonly name: string
+  /** Another adapter over the same bucket or table, closed with it. */
+  open(options?: Partial<ServiceOptions>): Adapter
+  delete(): Promise<void>
+}
+
+export async function newTable(engine: Engine): Promise<Store<DynamoDbMetadata>> {
+  const name = `highwater-test-${randomBytes(6).toString('hex')}`
+  const admin = new DynamoDBClient(serviceOf(engine))
+  const table = { TableName: name }
+  await admin.send(
+    new CreateTableCommand({
+      ...table,
+      BillingMode: 'PAY_PER_REQUEST',
+      AttributeDefinitions: [
+        { AttributeName: 'pk', AttributeType: 'S' },
+        { AttributeName: 'sk', AttributeType: 'S' },
+      ],
+      KeySchema: [
+        { AttributeName: 'pk', KeyType: 'HASH' },
+        { AttributeName: 'sk', KeyType: 'RANGE' },
+      ],
+    }),
+  )
+  await waitUntilTableExists({ client: admin, maxWaitTime: 120, minDelay: 1 }, table)
+  const opened: DynamoDbMetadata[] = []
+  return {
+    name,
+    open(options) {
+      const metadata = new DynamoDbMetadata({ ...serviceOf(engine), ...options, table: name })
+      opened.push(metadata)
+      return metadata
+    },
+    async delete() {
+      for (const metadata of opened) metadata.close()
+      await admin.send(new DeleteTableCommand(table))
+      admin.destroy()
+    },
+  }
+}
+
+export async function newBucket(engine: Engine): Promise<Store<S3Objects>> {
+  const name = `highwater-test-${randomBytes(6).toString('hex')}`
+  const admin = new S3Client({ ...serviceOf(engine), forcePathStyle: true })
+  await admin.send(new CreateBucketCommand({ Bucket: name }))
+  const opened: S3Objects[] = []
+  const open = (options?: Partial<ServiceOptions>) => {
+    const objects = new S3Objects({ ...serviceOf(engine), ...options, bucket: name })
+    opened.push(objects)
+    return objects
+  }
+  return {
+    name,
+    open,
+    async delete() {
+      const objects = open()
+      for (const { key } of await objects.list('', undefined, 100_000)) await objects.delete(key)
+      for (const each of opened) each.close()
+      await admin.send(new DeleteBucketCommand({ Bucket: name }))
+      admin.destroy()
+    },
+  }
+}
+
+/** One store for all tests of a file, made when the first asks. */
+export function shared<Adapter>(make: () => Promise<Store<Adapter>>): () => Promise<Store<Adapter>> {
+  let store: Promise<Store<Adapter>> | undefined
+  after(async () => (await store)?.delete())
+  return () => {
+    store ??= make()
+    return store
+  }
+}
+
+/** What the SDK itself sends requests with. */
+export function networkOf(engine: Engine): RequestHandler {
+  return new DynamoDBClient({ ...serviceOf(engine), requestHandler: { httpAgent: { keepAlive: true } } }).config
+    .requestHandler as RequestHandler
+}
