@@ -45,6 +45,8 @@ export interface FaultOptions {
   readonly latencyMs?: Between
   /** Of one way that is slow. @default [50, 2_000] */
   readonly slowMs?: Between
+  /** Until a caller is told that it gets no answer. @default [1, 10_000] */
+  readonly timeoutMs?: Between
   /** Until a request that hangs goes on. @default [10_000, 3_600_000] */
   readonly hangMs?: Between
   /** Until a request arrives late, or once more. @default [100, 10_800_000] */
@@ -106,7 +108,7 @@ class Network {
   ): Promise<Answer> {
     if (this.isHit('arrive-late', call)) {
       this.#late(effect)
-      await this.#travel(call)
+      await this.#timeout()
       throw new Unavailable(`${call} got no answer in time`, 'possible', 'timeout')
     }
     await this.#travel(call)
@@ -118,8 +120,11 @@ class Network {
       answer = await effect()
     }
     if (this.isHit(isRefused(answer) ? 'repeat-refused-late' : 'repeat-late', call)) this.#late(effect)
+    if (this.isHit('lose-answer', call)) {
+      await this.#timeout()
+      throw new Unavailable(`the answer to ${call} got lost`, 'possible', 'timeout')
+    }
     await this.#travel(call)
-    if (this.isHit('lose-answer', call)) throw new Unavailable(`the answer to ${call} got lost`, 'possible')
     return answer
   }
 
@@ -136,6 +141,10 @@ class Network {
     if (this.isHit('slow', call)) durationMs += this.#scattered(slowMs)
     if (this.isHit('hang', call)) durationMs += this.#scattered(hangMs)
     await this.#options.sleep(durationMs)
+  }
+
+  #timeout(): Promise<void> {
+    return this.#options.sleep(this.#scattered(this.#options.timeoutMs ?? [1, 10_000]))
   }
 
   /** Nobody waits for its answer. */

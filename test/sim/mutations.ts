@@ -1,2 +1,130 @@
+/**
+ * Rules that were switched off one at a time, each of which the simulation must notice. What a rule is there for stands in
+ * architecture.md of the design, sections 1 and 4 to 8; the checker was not made for them.
+ */
+import type { AppendCommand, Head, HeadCommand, HeadDecision } from '../../lib/core/head.ts'
+import { decideHead } from '../../lib/core/head.ts'
+import { judgeProducer } from '../../lib/core/producer.ts'
+import type { ChunkReference } from '../../lib/core/reference.ts'
+import type { Objects } from '../../lib/ports.ts'
 import type { Mutation } from './simulate.ts'
-export const mutations: { readonly [name: string]: Mutation } = {}
+
+type Decide = typeof decideHead
+
+/** The rule for appends with a head, or a command, that is not quite what it is; what was hidden is there again afterwards. */
+function appendsWith(change: (head: Head, command: AppendCommand) => Partial<Head> | AppendCommand): Decide {
+  return (head, command) => {
+    if (head === undefined || command.kind !== 'append') return decideHead(head, command)
+    const changed = change(head, command)
+    if ('kind' in changed) return decideHead(head, changed)
+    const decision = decideHead({ ...head, ...changed }, command)
+    if (!decision.ok) return decision
+    const hidden = Object.fromEntries(Object.keys(changed).map((name) => [name, head[name as keyof Head]]))
+    const { tail, hw, producers } = decision.next
+    return { ok: true, next: { ...decision.next, ...hidden, tail, hw, producers } }
+  }
+}
+
+function without<Value extends object>(value: Value, name: keyof Value): Value {
+  const { [name]: _left, ...rest } = value
+  return rest as Value
+}
+
+export const mutations: { readonly [name: string]: Mutation } = {
+  /** D1. An upload is answered when it was begun. */
+  'offset before upload': {
+    wrapObjects: (objects: Objects): Objects => ({
+      ...objects,
+      async create(key, parts) {
+        objects.create(key, parts).catch(() => undefined)
+        return 'created'
+      },
+    }),
+  },
+
+  /** D1. */
+  'no sync of files': { drops: 'syncFile' },
+  'no sync of directories': { drops: 'syncDirectory' },
+
+  /** H1, first part: a counter that is incremented again for a reference that is there. */
+  'appends without identity': {
+    decide: appendsWith((head, command) => {
+      const tail = { ...head.tail }
+      for (const { ref } of command.chunks) delete tail[ref]
+      return { tail }
+    }),
+  },
+
+  /** H1, second part. */
+  'no bound on rolls': { decide: appendsWith((head, command) => ({ ...command, seen: head.rolls })) },
+
+  /** H1, third part: what was committed since the last roll is rolled as well. */
+  'no generation in the tail': {
+    decide(head: Head | undefined, command: HeadCommand): HeadDecision {
+      const decision = decideHead(head, command)
+      return decision.ok ? { ok: true, next: { ...decision.next, boundary: decision.next.hw } } : decision
+    },
+  },
+
+  /** A roll takes all entries out, not only those that it put into the row. */
+  'a roll that empties the tail': {
+    decide(head: Head | undefined, command: HeadCommand): HeadDecision {
+      const refs = Object.keys(head?.tail ?? {}) as ChunkReference[]
+      return decideHead(head, command.kind === 'roll' ? { ...command, refs } : command)
+    },
+  },
+
+  /** R2. */
+  'retries without proof of absence': { rules: { findInRows: () => ({ kind: 'absent' }) } },
+
+  /** R1. The first row at or after an offset. */
+  'the first row counts': {
+    rules: {
+      rowThatCounts: (rows, x) => {
+        const [row] = rows
+        return row !== undefined && row.first <= x && row.last >= x ? { kind: 'found', row } : { kind: 'none' }
+      },
+    },
+  },
+
+  /** L2, L3. */
+  'no epoch of leaders': {
+    decide: appendsWith((head, command) => ({
+      ...without(without(command, 'leaderEpoch'), 'leaseSeen'),
+      ...(head.lease?.isExclusive === true ? { leaderEpoch: head.leaseEpoch } : {}),
+    })),
+  },
+
+  /** L4. Attempts that were refused because of a leader come back when it has gone. */
+  'no lease epoch seen': {
+    decide: appendsWith((_head, command) => without(command, 'leaseSeen')),
+  },
+
+  /** P2. A repeat is known by its sequences alone. */
+  'producers without epochs': {
+    rules: {
+      judgeProducer(state, claim, isBelowFloor) {
+        for (const batch of state?.batches ?? [])
+          if (batch.first === claim.first && batch.last === claim.last) return { kind: 'duplicate', base: batch.base }
+        return judgeProducer(state, claim, isBelowFloor)
+      },
+    },
+  },
+
+  /** P4. */
+  'no floor of producers': {
+    decide: appendsWith(() => ({ producerFloor: 0 })),
+    rules: { judgeProducer: (state, claim) => judgeProducer(state, claim, false) },
+  },
+
+  /** The sweep's fence is raised and nobody minds (D6). */
+  'no fence': { decide: appendsWith(() => ({ minSegment: '' })) },
+
+  /** The mark of a deleted topic is set and nobody minds (D6). */
+  'no deletion mark': { decide: appendsWith(() => ({ isDeleted: false })) },
+
+  /** The user's condition is checked by the writer only. */
+  'no expected offset': {
+    decide: appendsWith((_head, command) => without(command, 'expectedHw')),
+  },
+}

@@ -55,7 +55,9 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     const own = dice.derive(kind)
     // The long waits are rare, or nothing else ever happens.
     const most = kind === 'hang' ? 0.02 : kind === 'hide-head' ? 0.5 : 0.15
-    if (own.chance(0.55) && !without.has(kind)) rates[kind] = own.scattered(0.003, most)
+    const isStormy = own.chance(0.15) && kind !== 'hang'
+    if (own.chance(0.55) && !without.has(kind))
+      rates[kind] = isStormy ? own.between(0.15, 0.5) : own.scattered(0.003, most)
   }
   const own = dice.derive('settings')
   const moves = own.chance(0.6)
@@ -71,7 +73,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       sleeper: actor('sleeper', 0.4, 2),
       keyed: actor('keyed', 0.4, 2),
       conditional: actor('conditional', 0.4, 2),
-      leader: actor('leader', 0.35, 3),
+      leader: actor('leader', 0.45, 3),
       reader: actor('reader', 0.8, 2),
       seeker: actor('seeker', 0.5, 1),
       roller: actor('roller', 0.6, 2),

@@ -3,17 +3,19 @@ import type { Dice } from '../dice.ts'
 import type { Simulation } from '../simulation.ts'
 import { somePlace } from './appends.ts'
 
+/** Rolls when it is time and when it is not: references leave the tail while their appends are still under way. */
 export async function roller(sim: Simulation, dice: Dice, actor: string): Promise<void> {
   while (sim.isActive) {
     const { topic, partition } = somePlace(sim, dice)
-    const call = sim.call(
-      actor,
-      sim.anyProcess(dice),
-      `roll ${topic}/${partition}`,
-      (log) => log.roll(topic, partition),
-      () => undefined,
-    )
-    if (dice.chance(0.8)) await call
+    for (let rolls = dice.chance(0.3) ? dice.int(2, 4) : 1; rolls > 0; rolls--)
+      await sim.call(
+        actor,
+        sim.anyProcess(dice),
+        `roll ${topic}/${partition}`,
+        (log) => log.roll(topic, partition),
+        () => undefined,
+        dice.scattered(5, 1_000),
+      )
     await sim.think(dice)
   }
 }

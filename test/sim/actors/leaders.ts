@@ -7,14 +7,26 @@ import { isDefinite } from '../simulation.ts'
 import { append, somePatience, somePlace, someTimes } from './appends.ts'
 
 export async function leader(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  const idle = dice.pick([1, 3, 10])
   while (sim.isActive) {
     const { topic, partition } = somePlace(sim, dice)
     const process = sim.anyProcess(dice)
+    const others = Array.from({ length: dice.int(0, 3) }, () => interfere(sim, dice, actor, topic, partition))
     const own = await acquire(sim, dice, actor, process, topic, partition)
     if (own !== undefined) await lead(sim, dice, actor, process, topic, partition, own)
-    await sim.think(dice)
-    await sim.think(dice)
+    await Promise.all(others)
+    // Others write while nobody leads, and are under way when somebody does again.
+    for (let pauses = dice.int(1, idle); pauses > 0; pauses--) await sim.think(dice)
   }
+}
+
+/** Appends beside whoever leads, or begins to. */
+async function interfere(sim: Simulation, dice: Dice, actor: string, topic: string, partition: number): Promise<void> {
+  await sim.world.sleep(dice.between(0, 50))
+  const intent = sim.truth.intend({ kind: 'plain', topic, count: 1 })
+  const process = sim.anyProcess(dice)
+  const times = someTimes(sim, dice, 1)
+  await append(sim, { actor, process, intent, partition, times, patienceMs: somePatience(dice) })
 }
 
 interface Lead {
@@ -115,7 +127,7 @@ async function lead(
   const { owner, epoch, topicId } = own
   let end: number | undefined
   let isSure = true
-  for (let appends = dice.int(1, 15); appends > 0 && sim.isActive; appends--) {
+  for (let appends = dice.chance(0.6) ? dice.int(0, 3) : dice.int(4, 15); appends > 0 && sim.isActive; appends--) {
     const count = dice.int(1, 3)
     const intent = sim.truth.intend({ kind: 'plain', topic, count })
     const heard = await append(sim, {
@@ -138,5 +150,5 @@ async function lead(
     if (dice.chance(0.2) && !(await renew(sim, actor, process, topic, partition, own))) return
     await sim.think(dice)
   }
-  if (dice.chance(0.8)) await release(sim, actor, process, topic, partition, own)
+  if (dice.chance(0.9)) await release(sim, actor, process, topic, partition, own)
 }
