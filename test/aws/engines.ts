@@ -19,6 +19,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 export interface Engine {
   readonly name: string
   readonly endpoint: string
+  /** Region and credentials are those of the environment. */
+  readonly isTheUsers?: boolean
 }
 export interface Engines {
   readonly s3: readonly Engine[]

@@ -1,0 +1,72 @@
+/**
+ * `npm run test:aws`: starts what runs here of a local AWS, runs the suites of this folder, ends all it started.
+ * With AWS_ENDPOINT_URL set, that endpoint is the one engine, and nothing is started.
+ *
+ *     node test/aws/run.ts [files...]     @default all of test/aws/*.aws.ts
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { globSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Engine, Engines, RunningEngine } from './engines.ts'
+import { enginesVariable, startDynamoDbLocal, startMiniStack } from './engines.ts'
+
+const root = join(import.meta.dirname, '../..')
+const running: RunningEngine[] = []
+let suites: ReturnType<typeof spawn> | undefined
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => {
+    if (suites === undefined) process.exit(1)
+    suites.kill(signal)
+  })
+
+try {
+  process.exitCode = await runSuites(await startEngines())
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+} finally {
+  await Promise.all(running.map((engine) => engine.stop()))
+}
+
+async function startEngines(): Promise<Engines> {
+  const endpoint = process.env.AWS_ENDPOINT_URL
+  if (endpoint !== undefined && endpoint !== '') {
+    const engine: Engine = { name: endpoint, endpoint, isTheUsers: true }
+    console.log(`S3 and DynamoDB: ${endpoint}, as AWS_ENDPOINT_URL says`)
+    return { s3: [engine], dynamodb: [engine] }
+  }
+  for (const [name, start] of [
+    ['DynamoDB Local', startDynamoDbLocal],
+    ['MiniStack', startMiniStack],
+  ] as const)
+    try {
+      const engine = await start()
+      running.push(engine)
+      console.log(`${engine.services.join(' and ')}: ${name} at ${engine.endpoint}`)
+    } catch (error) {
+      console.error(`${name} is left out: ${error instanceof Error ? error.message : error}`)
+    }
+  const engines = (service: keyof Engines): Engine[] =>
+    running
+      .filter((engine) => engine.services.includes(service))
+      .map(({ name, endpoint: at }) => ({ name, endpoint: at }))
+  if (engines('s3').length === 0 || engines('dynamodb').length === 0)
+    throw new Error('Without an engine for S3 and one for DynamoDB nothing is shown.')
+  return { s3: engines('s3'), dynamodb: engines('dynamodb') }
+}
+
+/** One file after the other: they share the engines. Answers the exit code. */
+async function runSuites(engines: Engines): Promise<number> {
+  const named = process.argv.slice(2)
+  const files = named.length > 0 ? named : globSync('test/aws/*.aws.ts', { cwd: root })
+  const { AWS_ENDPOINT_URL: _endpoint, AWS_PROFILE: _profile, ...environment } = process.env
+  const parameters = ['--test', '--test-concurrency=1', '--test-reporter=spec', ...files.sort()]
+  suites = spawn(process.execPath, parameters, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...environment, [enginesVariable]: JSON.stringify(engines) },
+  })
+  const [code] = (await once(suites, 'exit')) as [number | null]
+  return code ?? 1
+}
