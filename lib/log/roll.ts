@@ -10,8 +10,8 @@
 import type { EvictCommand, Head, HeadKey, TailEntry } from '../core/head.ts'
 import { rollableEntries } from '../core/head.ts'
 import type { Item, ProducerItem } from '../core/items.ts'
-import { offsetSortKey, producerItemKey, rowKey, rowsCollection } from '../core/items.ts'
-import type { ProducerKey } from '../core/names.ts'
+import { producerItemKey, rowKey } from '../core/items.ts'
+import type { EpochMs, Offset, ProducerKey } from '../core/names.ts'
 import type { ProducerState } from '../core/producer.ts'
 import { decodeReference } from '../core/reference.ts'
 import type { Row } from '../core/row.ts'
@@ -39,7 +39,7 @@ async function rollOnce(context: Context, key: HeadKey): Promise<number> {
   const head = await context.heads.read(key)
   if (head === undefined || head.isDeleted) return 0
   const entries = rollableEntries(head)
-  if (entries.length > 0) await putRow(context, head, entries)
+  if (entries.length > 0 && !(await putRow(context, head, entries))) return 0
   const answer = await context.persist(() =>
     context.metadata.updateHead(key, {
       kind: 'roll',
@@ -56,17 +56,20 @@ async function rollOnce(context: Context, key: HeadKey): Promise<number> {
   return entries.length
 }
 
-async function putRow(context: Context, head: Head, entries: readonly TailEntry[]): Promise<void> {
+/** False when somebody else has done this roll since the head was read. */
+async function putRow(context: Context, head: Head, entries: readonly TailEntry[]): Promise<boolean> {
   const first = entries[0]
   const last = entries[entries.length - 1]
-  if (first === undefined || last === undefined) return
+  if (first === undefined || last === undefined) return true
+  const beforeMs = await maxTimestampBefore(context, head, first.base)
+  if (beforeMs === undefined) return false
   const maxTimestampMs = entries.reduce((max, { ref }) => Math.max(max, decodeReference(ref).maxTimestampMs), -1)
   const row: Row = {
     first: first.base,
     last: last.end - 1,
     chunks: entries.map(({ ref, base }) => ({ ref, base })),
     maxTimestampMs,
-    maxTimestampSoFarMs: Math.max(maxTimestampMs, await maxTimestampBefore(context, head, first.base)),
+    maxTimestampSoFarMs: Math.max(maxTimestampMs, beforeMs),
     isMerged: false,
   }
   const version = context.newVersion()
@@ -82,18 +85,19 @@ async function putRow(context: Context, head: Head, entries: readonly TailEntry[
     ]),
   )
   // Applied, or somebody's row with the same last offset stands: the same entries, or a merge that holds them.
+  return true
 }
 
-async function maxTimestampBefore(context: Context, head: Head, offset: number): Promise<number> {
+/**
+ * The largest timestamp of everything before `offset`, from the row that ends there. There is none where the log was
+ * trimmed up to there; or this roll is an old one, whose row would come late: what it says would be wrong (undefined).
+ */
+async function maxTimestampBefore(context: Context, head: Head, offset: Offset): Promise<EpochMs | undefined> {
   if (offset === 0) return -1
-  const [item] = await context.persist(() =>
-    context.metadata.query(rowsCollection(head.topicId, head.partition), {
-      to: offsetSortKey(offset - 1),
-      limit: 1,
-      reverse: true,
-    }),
-  )
-  return item === undefined ? -1 : (item.value as unknown as Row).maxTimestampSoFarMs
+  const item = await context.persist(() => context.metadata.get(rowKey(head.topicId, head.partition, offset - 1)))
+  if (item !== undefined) return (item.value as unknown as Row).maxTimestampSoFarMs
+  const now = await context.heads.read(head)
+  return now?.rolls === head.rolls ? -1 : undefined
 }
 
 /** A producer that was idle for a whole generation gives its place in the head to others; its state moves, in one transaction. */
