@@ -6,7 +6,7 @@
  *       │                │  └─ repeat-at-once: a silent retry; the effect again, and its second answer
  *       │                ├──── repeat-late, repeat-refused-late: the request once more, minutes to hours later
  *       │                └──── lose-answer: Unavailable, though it was done
- *       ├─ refuse: Unavailable with effects `none`; nothing was done
+ *       ├─ refuse, full: Unavailable with effects `none`; nothing was done
  *       ├─ fail: Unavailable with effects `possible`; nothing was done
  *       └─ arrive-late: Unavailable now, the effect minutes to hours later
  *
@@ -18,6 +18,7 @@ import type { HeadAnswer, Metadata, Objects, Random, WriteAnswer } from '../port
 
 export const faultKinds = [
   'refuse',
+  'full',
   'fail',
   'arrive-late',
   'lose-answer',
@@ -37,8 +38,8 @@ export type FaultRates = { readonly [Kind in FaultKind]?: number }
 export type Between = readonly [min: number, max: number]
 
 export interface FaultOptions {
-  /** Asked for every request, so that faults can be switched off and on. */
-  readonly rates: () => FaultRates
+  /** Asked for every request, so that faults can be switched off and on, or befall some calls only: `create <key>`, `updateHead <kind>`, `write` ... */
+  readonly rates: (call: string) => FaultRates
   readonly sleep: (durationMs: number) => Promise<void>
   readonly random: Random
   /** Of each way, there and back; uniform. @default [0, 0] */
@@ -113,6 +114,7 @@ class Network {
     }
     await this.#travel(call)
     if (this.isHit('refuse', call)) throw new Unavailable(`${call} was refused`, 'none', 'throttled')
+    if (this.isHit('full', call)) throw new Unavailable(`there is no room for ${call}`, 'none', 'full')
     if (this.isHit('fail', call)) throw new Unavailable(`${call} failed`, 'possible')
     let answer = await effect()
     if (this.isHit('repeat-at-once', call)) {
@@ -129,7 +131,7 @@ class Network {
   }
 
   isHit(kind: FaultKind, call: string): boolean {
-    const rate = this.#options.rates()[kind] ?? 0
+    const rate = this.#options.rates(call)[kind] ?? 0
     if (rate === 0 || this.#options.random() >= rate) return false
     this.#options.onFault?.(kind, call)
     return true

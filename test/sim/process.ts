@@ -18,7 +18,7 @@ export interface ProcessOptions {
   readonly metadata: Metadata
   readonly codecs: Codecs
   readonly dice: Dice
-  /** What its clock shows more than the true time. */
+  /** What its clock shows more than the true time, to begin with. */
   readonly skewMs: number
   readonly settings: Partial<Settings>
   readonly rules: Partial<LogRules>
@@ -28,13 +28,15 @@ export class Process {
   readonly name: string
   readonly ports: LogPorts
   readonly log: Log
+  skewMs: number
   state: 'running' | 'frozen' | 'dead' = 'running'
   readonly #world: World
   #heldBack: (() => void)[] = []
   readonly #onDeath = new Set<() => void>()
 
   constructor(options: ProcessOptions) {
-    const { world, objects, metadata, skewMs } = options
+    const { world, objects, metadata } = options
+    this.skewMs = options.skewMs
     this.name = options.name
     this.#world = world
     const through = <Answer>(call: Promise<Answer>) => this.#through(call)
@@ -54,7 +56,7 @@ export class Process {
         write: (writes) => through(metadata.write(writes)),
       },
       clock: {
-        now: () => Math.floor(world.nowMs + skewMs),
+        now: () => Math.floor(world.nowMs + this.skewMs),
         sleep: (durationMs, signal) => this.#sleep(durationMs, signal),
       },
       random: options.dice.random,

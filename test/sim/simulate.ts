@@ -122,7 +122,9 @@ async function begin(sim: Simulation, mutation: Mutation, decide: typeof decideH
   sim.areFaultsOn = false
   sim.metadata = watchedMetadata(truth, world, decide)
   const objects =
-    swarm.objects === 'disk' ? await diskObjects(world, dice.derive('disk'), mutation.drops) : memoryObjects()
+    swarm.objects === 'disk'
+      ? await diskObjects(world, dice.derive('disk'), swarm.diskFaults, mutation.drops)
+      : memoryObjects()
   sim.objects = watchedObjects(truth, objects)
   for (let index = 0; index < swarm.processes; index++) {
     const skewMs = dice.derive(`skew ${index}`).between(-swarm.skewMs, swarm.skewMs)
@@ -158,10 +160,10 @@ async function audit(sim: Simulation): Promise<void> {
     if (slot.process === undefined) sim.start(slot)
   }
   await world.sleep(longestMs)
-  if (sim.open.size > 0) {
-    history.violate('liveness', `calls without an answer: ${openCalls(sim)}`)
-    return
-  }
+  if (sim.open.size > 0) return unanswered(sim)
+  // A directory that could not be synced takes nothing until the objects are opened again.
+  sim.objects.repair?.()
+  if (sim.swarm.diskFaults > 0) await sim.objects.failPower?.()
   for (const intent of truth.intents)
     if (intent.kind === 'key' && intent.definiteCalls === intent.calls && intent.commits.length > 0)
       history.violate('errors.ts', `append ${intent.id} was refused for good, each time, and is in the log`)
@@ -178,6 +180,10 @@ async function audit(sim: Simulation): Promise<void> {
     await must(sim, `createTopic ${name}`, (log) => log.createTopic({ name, partitions: 1 }))
     await auditTopic(sim, dice, name)
   }
+}
+
+function unanswered(sim: Simulation): void {
+  sim.history.violate('liveness', `calls without an answer: ${openCalls(sim)}`)
 }
 
 async function auditTopic(sim: Simulation, dice: Dice, topic: string): Promise<void> {

@@ -45,6 +45,8 @@ export class Simulation {
   metadata!: Metadata
   objects!: SharedObjects
   areFaultsOn = true
+  /** Do the calls fail that mostly fail at times? */
+  isBlighted = false
   /** Of the swarm's `effort`: an append is 1, anything else less. */
   spent = 0
   #quietUntilMs = 0
@@ -84,7 +86,11 @@ export class Simulation {
     const dice = this.dice.derive(name)
     const faultDice = dice.derive('faults')
     const options = {
-      rates: (): FaultRates => (this.areFaultsOn ? this.swarm.rates : {}),
+      rates: (call: string): FaultRates => {
+        const { rates, blight } = this.swarm
+        if (!this.areFaultsOn) return {}
+        return this.isBlighted && blight !== undefined && call.startsWith(blight.call) ? blight.rates : rates
+      },
       sleep: (durationMs: number) => this.world.sleep(durationMs),
       random: faultDice.random,
       latencyMs: this.swarm.latencyMs,

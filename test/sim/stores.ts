@@ -9,6 +9,7 @@ import type { decideHead } from '../../lib/core/head.ts'
 import { segmentPrefixes } from '../../lib/core/names.ts'
 import type { ItemWrite, Metadata, Objects } from '../../lib/ports.ts'
 import type { Dice } from './dice.ts'
+import type { DiskFault } from './disk.ts'
 import { SimulatedDisk } from './disk.ts'
 import type { Truth } from './truth.ts'
 import type { World } from './world.ts'
@@ -49,10 +50,12 @@ export function watchedMetadata(truth: Truth, world: World, decide: typeof decid
 export interface SharedObjects extends Objects {
   /** The power fails and comes back: what was under way never ends. Resolves when the objects are open again. */
   failPower?(): Promise<void>
+  /** From here on the disk does what it is told. */
+  repair?(): void
 }
 
 export function watchedObjects(truth: Truth, objects: SharedObjects): SharedObjects {
-  const { failPower } = objects
+  const { failPower, repair } = objects
   return {
     async create(key, parts) {
       const answer = await objects.create(key, parts)
@@ -68,6 +71,7 @@ export function watchedObjects(truth: Truth, objects: SharedObjects): SharedObje
       truth.history.note(`object ${key.slice(-20)} deleted`)
     },
     ...(failPower === undefined ? {} : { failPower: () => failPower() }),
+    ...(repair === undefined ? {} : { repair: () => repair() }),
   }
 }
 
@@ -80,11 +84,20 @@ const root = '/objects'
 export async function diskObjects(
   world: World,
   dice: Dice,
+  faultRate: number,
   drops: 'syncFile' | 'syncDirectory' | undefined,
 ): Promise<SharedObjects> {
   const disk = new SimulatedDisk({ random: dice.random, ...(drops === undefined ? {} : { drops }) })
+  const faultDice = dice.derive('faults')
+  const fault: DiskFault = (call) => {
+    if (call === 'unlink' || call === 'closeFile' || !faultDice.chance(faultRate)) return undefined
+    return call === 'writeFile' && faultDice.chance(0.5) ? 'ENOSPC' : 'EIO'
+  }
   let power = { isOn: true }
   let opening = openLocalObjects(timedDisk(disk, world, dice, power), root, segmentPrefixes)
+  await opening
+  let isRepaired = false
+  disk.fault = fault
   return {
     create: async (key, parts) => (await opening).create(key, parts),
     read: async (key, position, length) => (await opening).read(key, position, length),
@@ -94,8 +107,13 @@ export async function diskObjects(
       power.isOn = false
       disk.restart()
       power = { isOn: true }
+      disk.fault = undefined
       opening = openLocalObjects(timedDisk(disk, world, dice, power), root, segmentPrefixes)
       await opening
+      if (!isRepaired) disk.fault = fault
+    },
+    repair() {
+      isRepaired = true
     },
   }
 }

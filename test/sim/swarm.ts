@@ -35,6 +35,10 @@ export interface Swarm {
   readonly objects: 'memory' | 'disk'
   readonly actors: { readonly [Kind in ActorKind]: number }
   readonly rates: FaultRates
+  /** Some calls that mostly fail, some of the time. */
+  readonly blight?: { readonly call: string; readonly rates: FaultRates }
+  /** Probability that a call to the disk fails, with what it should have made durable lost. */
+  readonly diskFaults: number
   readonly latencyMs: readonly [number, number]
   /** Largest difference of a process's clock from the true time. */
   readonly skewMs: number
@@ -54,15 +58,21 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
   for (const kind of faultKinds) {
     const own = dice.derive(kind)
     // The long waits are rare, or nothing else ever happens.
-    const most = kind === 'hang' ? 0.02 : kind === 'hide-head' ? 0.5 : 0.15
-    const isStormy = own.chance(0.15) && kind !== 'hang'
+    const most = kind === 'hang' || kind === 'full' ? 0.02 : kind === 'hide-head' ? 0.5 : 0.15
+    const isStormy = own.chance(0.15) && kind !== 'hang' && kind !== 'full'
     if (own.chance(0.55) && !without.has(kind))
       rates[kind] = isStormy ? own.between(0.15, 0.5) : own.scattered(0.003, most)
   }
   const own = dice.derive('settings')
   const moves = own.chance(0.6)
+  const processes = own.int(1, 4)
+  const blight = dice.derive('blight')
+  const blighted = {
+    call: blight.pick(['write', 'updateHead roll', 'updateHead append', 'create', 'readHead', 'query', 'get']),
+    rates: { [blight.pick(['refuse', 'fail', 'lose-answer', 'arrive-late'] as const)]: 0.7 },
+  }
   return {
-    processes: own.int(1, 4),
+    processes,
     topics: own.chance(0.2) ? 2 : 1,
     partitions: own.chance(0.3) ? 2 : 1,
     objects: own.chance(0.25) && !without.has('disk') ? 'disk' : 'memory',
@@ -86,6 +96,8 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       chaos: actor('chaos', 0.75, 1),
     },
     rates,
+    ...(blight.chance(0.25) && !without.has('blight') ? { blight: blighted } : {}),
+    diskFaults: own.chance(0.3) && !without.has('disk-faults') ? own.scattered(0.0003, 0.01) : 0,
     latencyMs: [own.between(0, 2), own.scattered(2, 40)],
     skewMs: own.chance(0.5) ? own.scattered(10, 600_000) : 0,
     settings: {
@@ -102,6 +114,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       producerIdBlock: own.pick([1, 3, 100]),
       producerIdExpirationMs: own.pick([1_000, 1_000, 60_000, 3_600_000]),
       leaseDurationMs: own.pick([200, 10_000, 600_000]),
+      isSoleProcess: processes === 1 && own.chance(0.5),
     },
     effort: effort ?? own.int(40, 250),
     moves,

@@ -4,6 +4,7 @@
  */
 import type { Codecs } from '../../lib/core/codec.ts'
 import type { Head, HeadCommand, HeadKey } from '../../lib/core/head.ts'
+import { headProducersMax, tailEntriesMax } from '../../lib/core/head.ts'
 import type { Item } from '../../lib/core/items.ts'
 import { rowsCollection, topicsCollection } from '../../lib/core/items.ts'
 import type { Offset, TopicId } from '../../lib/core/names.ts'
@@ -41,6 +42,8 @@ export interface Intent {
   calls: number
   /** Of them refused for good. */
   definiteCalls: number
+  /** Its idempotency key is another intent's too: one of them is to be refused. */
+  isReuse?: boolean
   readonly commits: { topicId: TopicId; partition: number; base: Offset; attempt: number }[]
 }
 
@@ -106,7 +109,7 @@ export class Truth {
     this.codecs = codecs
   }
 
-  intend(intent: Pick<Intent, 'kind' | 'topic' | 'count' | 'stamp' | 'expectedOffset'>): Intent {
+  intend(intent: Pick<Intent, 'kind' | 'topic' | 'count' | 'stamp' | 'expectedOffset' | 'isReuse'>): Intent {
     const made: Intent = {
       ...intent,
       id: this.intents.length,
@@ -269,6 +272,9 @@ export class Truth {
   /** The tail holds the last commits, all of them, at the offsets they got. */
   #checkTail(truth: PartitionTruth): void {
     const entries = Object.entries(truth.head.tail) as [ChunkReference, Offset][]
+    const producers = Object.values(truth.head.producers)
+    if (entries.length > tailEntriesMax || producers.length > headProducersMax)
+      this.history.violate('D8', `${short(truth.key)} holds ${entries.length} entries, ${producers.length} producers`)
     for (const [ref, base] of entries)
       if (truth.bases.get(ref) !== base) this.history.violate('H2', `tail entry ${ref} at ${base}`)
     for (const { ref } of truth.commits.slice(truth.commits.length - entries.length))
@@ -300,6 +306,14 @@ export class Truth {
       this.history.violate('row.ts', `${collection} has a row ${row.first}..${row.last}`)
       return
     }
+    let [maxMs, sinceStartMs] = [-1, -1]
+    for (let offset = Math.min(row.first, truth.head.start); offset <= row.last; offset++) {
+      const { timestampMs } = truth.records[offset]!
+      if (offset >= row.first) maxMs = Math.max(maxMs, timestampMs)
+      if (offset >= truth.head.start) sinceStartMs = Math.max(sinceStartMs, timestampMs)
+    }
+    if (row.maxTimestampMs !== maxMs || row.maxTimestampSoFarMs < Math.max(maxMs, sinceStartMs))
+      this.history.violate('row.ts', `the largest timestamps of row ${row.first}..${row.last} of ${collection}`)
     if (row.isMerged) return
     for (const { ref, base } of row.chunks)
       if (truth.bases.get(ref) !== base) this.history.violate('row.ts', `${collection} has ${ref} at ${base}`)

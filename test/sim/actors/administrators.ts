@@ -1,6 +1,6 @@
 /** Those who use the log's own calls that are neither append nor fetch: rolls, trims, forgetting, topics. */
 import type { Dice } from '../dice.ts'
-import type { Simulation } from '../simulation.ts'
+import type { Simulation, Slot } from '../simulation.ts'
 import { somePlace } from './appends.ts'
 
 /** Rolls when it is time and when it is not: references leave the tail while their appends are still under way. */
@@ -139,6 +139,31 @@ export async function chaos(sim: Simulation, dice: Dice): Promise<void> {
       for (const each of sim.slots) sim.kill(each)
       await sim.objects.failPower()
       sim.history.note('the power is back')
-    } else if (act < 0.8) sim.quieten(dice.scattered(1_000, 10_800_000))
+    } else if (act < 0.78) sim.quieten(dice.scattered(1_000, 10_800_000))
+    else if (act < 0.82) await close(sim, slot)
+    else if (act < 0.86) {
+      process.skewMs += dice.between(-1, 1) * sim.swarm.skewMs
+      sim.history.note(`the clock of ${process.name} jumps`)
+    } else if (sim.swarm.blight !== undefined) sim.isBlighted = !sim.isBlighted
   }
+}
+
+/** Asks a process to end, waits until it says that it has, and starts another. */
+async function close(sim: Simulation, slot: Slot): Promise<void> {
+  const { process } = slot
+  if (process === undefined) return
+  sim.history.note(`${process.name} closes`)
+  await new Promise<void>((resolve) => {
+    process.onDeath(resolve)
+    process.deliver(() => {
+      process.log.close().then(resolve, (error: unknown) => {
+        sim.history.violate('only bugs throw', `close: ${error instanceof Error ? error.stack : error}`)
+        resolve()
+      })
+    })
+  })
+  // What was asked of it is answered by now, or soon: requests to the store may hang, and turns wait for each other.
+  sim.world.after(3_600_000, () => {
+    if (slot.process === process) sim.kill(slot)
+  })
 }

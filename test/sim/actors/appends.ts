@@ -119,6 +119,8 @@ export function endAttempt(sim: Simulation, intent: Intent, attempt: number, tol
   }
   if (told.code === 'DUPLICATE_SEQUENCE_NUMBER' && intent.commits.length === 0)
     history.violate('P1', `${name} is said to be a duplicate and was never committed`)
+  if (told.code === 'IDEMPOTENCY_KEY_REUSED' && intent.isReuse !== true)
+    history.violate('D4', `${name} repeats a request and is taken for another`)
   if (told.code === 'INVALID_PRODUCER_EPOCH') {
     const { producerId = -1, epoch = 0 } = intent.stamp ?? {}
     const isFenced = [...truth.partitions.values()].some(({ producers }) => {

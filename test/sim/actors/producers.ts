@@ -108,7 +108,8 @@ export async function keyed(sim: Simulation, dice: Dice, actor: string): Promise
       await sim.think(dice)
     }
     if (dice.chance(0.15)) {
-      const other = sim.truth.intend({ kind: 'key', topic, count })
+      intent.isReuse = true
+      const other = sim.truth.intend({ kind: 'key', topic, count, isReuse: true })
       await append(sim, { ...call, intent: other, process: sim.anyProcess(dice) })
     }
     await sim.think(dice)
