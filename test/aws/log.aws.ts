@@ -1,20 +1,15 @@
 import { logConformance } from '../conformance/log.ts'
-import { engines, newBucket, newTable, shared } from './stores.ts'
+import { engines, newBucket, newTable } from './stores.ts'
 
-for (const s3 of engines.s3) {
-  const bucket = shared(() => newBucket(s3))
+for (const s3 of engines.s3)
   for (const dynamodb of engines.dynamodb)
     logConformance(`S3 on ${s3.name}, DynamoDB on ${dynamodb.name}`, async () => {
-      // A table for each test, since names of topics are shared in one; objects have names that nobody else has.
-      const table = await newTable(dynamodb)
-      const objects = (await bucket()).open()
+      const [bucket, table] = await Promise.all([newBucket(s3), newTable(dynamodb)])
       return {
-        objects,
+        objects: bucket.open(),
         metadata: table.open(),
         close: async () => {
-          objects.close()
-          await table.delete()
+          await Promise.all([bucket.delete(), table.delete()])
         },
       }
     })
-}
