@@ -72,7 +72,10 @@ async function produce(files: readonly string[], flags: ProduceFlags, io: CliIo)
   if (flags.keyField !== undefined && flags.keySeparator !== undefined)
     throw new CliError('--key-field and -K exclude each other.', exitCodes.usage)
   if (flags.delimiter === '') throw new CliError('The delimiter cannot be empty.', exitCodes.usage)
-  const run = new Run(connect(flags, io), flags, io)
+  const highwater = connect(flags, io)
+  // No server at all is told at once; one that goes away later is waited for, as long as records may be under way.
+  await highwater.admin.cluster()
+  const run = new Run(highwater, flags, io)
   try {
     await run.readAll(files)
   } finally {

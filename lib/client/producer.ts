@@ -319,7 +319,9 @@ export class Producer {
     let failure: HighwaterError | undefined
     try {
       const path = ['topics', name, 'partitions']
-      const answer = await this.#transport.askUntilAnswered({ method: 'GET', path }, true)
+      // As long as the records that wait for it may: an outage before the first batch is like one after it.
+      const forMs = this.#options.deliveryTimeoutMs
+      const answer = await this.#transport.askUntilAnswered({ method: 'GET', path }, true, forMs)
       const partitions = jsonOf<unknown[]>(answer, `GET /${path.join('/')}`)
       if (!Array.isArray(partitions) || partitions.length === 0)
         throw new HighwaterError('UNEXPECTED_ANSWER', `${name} was described without partitions.`)

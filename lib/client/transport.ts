@@ -136,11 +136,11 @@ export class Transport {
   }
 
   /**
-   * Sends until it succeeds, for at most `retryTimeoutMs`: again only after a failure that is retriable and, unless the
+   * Sends until it succeeds, for at most `forMs` (the client's `retryTimeoutMs` unless said): again only after a failure that is retriable and, unless the
    * call `isRead` and so has no effects to repeat, that certainly did nothing.
    */
-  async askUntilAnswered(ask: Ask, isRead: boolean): Promise<AnswerRead> {
-    const untilMs = this.timing.now() + this.options.retryTimeoutMs
+  async askUntilAnswered(ask: Ask, isRead: boolean, forMs = this.options.retryTimeoutMs): Promise<AnswerRead> {
+    const untilMs = this.timing.now() + forMs
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.ask(ask)
