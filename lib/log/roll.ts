@@ -10,7 +10,7 @@
 import type { EvictCommand, Head, HeadKey, TailEntry } from '../core/head.ts'
 import { rollableEntries } from '../core/head.ts'
 import type { Item, ProducerItem } from '../core/items.ts'
-import { producerItemKey, rowKey } from '../core/items.ts'
+import { offsetSortKey, producerItemKey, rowKey, rowsCollection } from '../core/items.ts'
 import type { EpochMs, Offset, ProducerKey } from '../core/names.ts'
 import type { ProducerState } from '../core/producer.ts'
 import { decodeReference } from '../core/reference.ts'
@@ -39,7 +39,7 @@ async function rollOnce(context: Context, key: HeadKey): Promise<number> {
   const head = await context.heads.read(key)
   if (head === undefined || head.isDeleted) return 0
   const entries = rollableEntries(head)
-  if (entries.length > 0 && !(await putRow(context, head, entries))) return 0
+  if (entries.length > 0) await putRow(context, head, entries)
   const answer = await context.persist(() =>
     context.metadata.updateHead(key, {
       kind: 'roll',
@@ -56,13 +56,12 @@ async function rollOnce(context: Context, key: HeadKey): Promise<number> {
   return entries.length
 }
 
-/** False when somebody else has done this roll since the head was read. */
-async function putRow(context: Context, head: Head, entries: readonly TailEntry[]): Promise<boolean> {
+async function putRow(context: Context, head: Head, entries: readonly TailEntry[]): Promise<void> {
   const first = entries[0]
   const last = entries[entries.length - 1]
-  if (first === undefined || last === undefined) return true
+  if (first === undefined || last === undefined) return
   const beforeMs = await maxTimestampBefore(context, head, first.base)
-  if (beforeMs === undefined) return false
+  if (beforeMs === undefined) return
   const maxTimestampMs = entries.reduce((max, { ref }) => Math.max(max, decodeReference(ref).maxTimestampMs), -1)
   const row: Row = {
     first: first.base,
@@ -85,19 +84,30 @@ async function putRow(context: Context, head: Head, entries: readonly TailEntry[
     ]),
   )
   // Applied, or somebody's row with the same last offset stands: the same entries, or a merge that holds them.
-  return true
 }
 
 /**
- * The largest timestamp of everything before `offset`, from the row that ends there. There is none where the log was
- * trimmed up to there; or this roll is an old one, whose row would come late: what it says would be wrong (undefined).
+ * The largest timestamp of everything before `offset`, from the row that ends there. Where a row reaches across, somebody
+ * has put this roll's row before and it was merged: undefined, since a second one would come late, and what it said of the
+ * time before it would be wrong. Where there is neither, the log was trimmed up to `offset`.
  */
 async function maxTimestampBefore(context: Context, head: Head, offset: Offset): Promise<EpochMs | undefined> {
   if (offset === 0) return -1
-  const item = await context.persist(() => context.metadata.get(rowKey(head.topicId, head.partition, offset - 1)))
-  if (item !== undefined) return (item.value as unknown as Row).maxTimestampSoFarMs
-  const now = await context.heads.read(head)
-  return now?.rolls === head.rolls ? -1 : undefined
+  const pageItems = 100
+  let from = offsetSortKey(offset - 1)
+  while (true) {
+    const items = await context.persist(() =>
+      context.metadata.query(rowsCollection(head.topicId, head.partition), { from, limit: pageItems }),
+    )
+    for (const item of items) {
+      const row = item.value as unknown as Row
+      if (row.last === offset - 1) return row.maxTimestampSoFarMs
+      if (row.first < offset) return undefined
+    }
+    const last = items[items.length - 1]
+    if (items.length < pageItems || last === undefined) return -1
+    from = `${last.key.sort}\0`
+  }
 }
 
 /** A producer that was idle for a whole generation gives its place in the head to others; its state moves, in one transaction. */
