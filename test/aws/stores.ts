@@ -4,6 +4,7 @@ import { after } from 'node:test'
 import { CreateTableCommand, DeleteTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-sdk/client-dynamodb'
 import { CreateBucketCommand, DeleteBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import type { RequestHandler, ServiceOptions } from '../../lib/adapters/aws/aws-client.ts'
+import type { DynamoDbMetadataOptions } from '../../lib/adapters/aws/dynamodb-metadata.ts'
 import { DynamoDbMetadata } from '../../lib/adapters/aws/dynamodb-metadata.ts'
 import { S3Objects } from '../../lib/adapters/aws/s3-objects.ts'
 import type { Engine, Engines } from './engines.ts'
@@ -19,14 +20,14 @@ export function serviceOf(engine: Engine): ServiceOptions {
   return { ...(engine.isTheUsers !== true && forNobody), endpoint: engine.endpoint }
 }
 
-export interface Store<Adapter> {
+export interface Store<Adapter, Options = ServiceOptions> {
   readonly name: string
   /** Another adapter over the same bucket or table, closed with it. */
-  open(options?: Partial<ServiceOptions>): Adapter
+  open(options?: Partial<Options>): Adapter
   delete(): Promise<void>
 }
 
-export async function newTable(engine: Engine): Promise<Store<DynamoDbMetadata>> {
+export async function newTable(engine: Engine): Promise<Store<DynamoDbMetadata, DynamoDbMetadataOptions>> {
   const name = `highwater-test-${randomBytes(6).toString('hex')}`
   const admin = new DynamoDBClient(serviceOf(engine))
   const table = { TableName: name }
@@ -85,8 +86,8 @@ export async function newBucket(engine: Engine): Promise<Store<S3Objects>> {
 }
 
 /** One store for all tests of a file, made when the first asks. */
-export function shared<Adapter>(make: () => Promise<Store<Adapter>>): () => Promise<Store<Adapter>> {
-  let store: Promise<Store<Adapter>> | undefined
+export function shared<Of extends Store<unknown, never>>(make: () => Promise<Of>): () => Promise<Of> {
+  let store: Promise<Of> | undefined
   after(async () => (await store)?.delete())
   return () => {
     store ??= make()

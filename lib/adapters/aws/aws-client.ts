@@ -17,9 +17,10 @@ export interface ServiceOptions {
 // biome-ignore lint/suspicious/noExplicitAny: the clients' request and response types are packages of their own
 export type RequestHandler = { handle(request: any, options?: any): Promise<{ response: any }>; destroy?(): void }
 
-/** Requests that may be on the way at once; more wait for a connection. */
-const connectionsMax = 256
-const connectionTimeoutMs = 1_000
+/** Requests that may be on the way at once; more wait for a connection. Small engines drop what more than that connect at once. */
+const connectionsMax = 64
+/** A connection whose first packet got lost is tried again by the system after a second: not to be given up just then. */
+const connectionTimeoutMs = 2_000
 /** How often the SDK sends a read. Writes are sent once: their repeats are ours, since only we know what a repeat means (D4). */
 export const readAttemptsMax = 3
 

@@ -13,7 +13,7 @@
  *
  * Every write is sent once by the SDK. It is sent again here only where the service says that it did not apply it.
  */
-import type { CancellationReason, TransactWriteItem } from '@aws-sdk/client-dynamodb'
+import type { CancellationReason, ConsumedCapacity, TransactWriteItem } from '@aws-sdk/client-dynamodb'
 import {
   ConditionalCheckFailedException,
   DeleteItemCommand,
@@ -47,6 +47,8 @@ import { headUpdate } from './dynamodb-head.ts'
 export interface DynamoDbMetadataOptions extends ServiceOptions {
   /** Its partition key is `pk`, its sort key `sk`, both strings. */
   readonly table: string
+  /** Told of what each answered request was billed for, in capacity units. Refused conditions are billed too, but do not say how much. */
+  readonly onConsumed?: (action: string, units: number) => void
 }
 
 /** The service answers in milliseconds; what takes this long got lost. */
@@ -65,6 +67,8 @@ export class DynamoDbMetadata implements Metadata {
     const config = clientConfig(options, requestTimeoutMsDefault)
     this.#reads = new DynamoDBClient({ ...config, maxAttempts: readAttemptsMax })
     this.#writes = new DynamoDBClient({ ...config, requestHandler: this.#reads.config.requestHandler, maxAttempts: 1 })
+    const { onConsumed } = options
+    if (onConsumed !== undefined) for (const client of [this.#reads, this.#writes]) tellConsumed(client, onConsumed)
   }
 
   async readHead(key: HeadKey): Promise<Head | undefined> {
@@ -239,6 +243,22 @@ export class DynamoDbMetadata implements Metadata {
       }),
     )
   }
+}
+
+function tellConsumed(client: DynamoDBClient, tell: (action: string, units: number) => void): void {
+  client.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        const answer = await next({ ...args, input: { ...args.input, ReturnConsumedCapacity: 'TOTAL' } })
+        const { ConsumedCapacity: consumed } = answer.output as {
+          ConsumedCapacity?: ConsumedCapacity | ConsumedCapacity[]
+        }
+        const units = [consumed ?? []].flat().reduce((sum, each) => sum + (each.CapacityUnits ?? 0), 0)
+        tell(commandName?.replace(/Command$/, '') ?? '', units)
+        return answer
+      },
+    { step: 'initialize' },
+  )
 }
 
 /** Of a missing item nothing is in the reason: the caller reads it, and finds what is there by then. */
