@@ -13,6 +13,10 @@ export class History {
     this.#startMs = world.nowMs
   }
 
+  get nowMs(): number {
+    return this.#world.nowMs
+  }
+
   note(line: string): void {
     this.lines.push(`${(this.#world.nowMs - this.#startMs).toFixed(3)} ${line}`)
   }

@@ -34,6 +34,8 @@ export interface Intent {
   readonly kind: 'plain' | 'idempotent' | 'key'
   readonly topic: string
   readonly count: number
+  /** When it was first thought of. */
+  readonly sinceMs: number
   readonly stamp?: ProducerStamp
   readonly expectedOffset?: Offset
   /** By attempt. `definite`: refused, and nothing may ever come of it. An idempotency key's attempts are all number 0. */
@@ -102,7 +104,7 @@ export class Truth {
   /** Two commits under one idempotency key are fine when the key was forgotten in between: after this long, clocks allowed for. */
   keyLifeMs = Number.POSITIVE_INFINITY
   readonly #refusedOwners = new Set<string>()
-  readonly #where = new Map<string, { readonly at: string; readonly atMs: number }>()
+  readonly #where = new Map<string, string>()
 
   constructor(history: History, codecs: Codecs) {
     this.history = history
@@ -113,6 +115,7 @@ export class Truth {
     const made: Intent = {
       ...intent,
       id: this.intents.length,
+      sinceMs: this.history.nowMs,
       attempts: new Map(),
       calls: 0,
       definiteCalls: 0,
@@ -246,10 +249,10 @@ export class Truth {
     // An append is one in each topic: a topic that was created again is another.
     const name = intent.kind === 'plain' ? `${append}.${index}` : `${append}.${index} ${topicId}`
     const earlier = this.#where.get(name)
-    this.#where.set(name, { at, atMs: nowMs })
+    this.#where.set(name, at)
     if (earlier !== undefined) {
-      const isForgotten = intent.kind === 'key' && intent.calls > 1 && nowMs - earlier.atMs > this.keyLifeMs
-      if (!isForgotten) this.history.violate('D4', `record ${append}.${index} is at ${earlier.at} and at ${at}`)
+      const isForgotten = intent.kind === 'key' && intent.calls > 1 && nowMs - intent.sinceMs > this.keyLifeMs
+      if (!isForgotten) this.history.violate('D4', `record ${append}.${index} is at ${earlier} and at ${at}`)
     }
     if (index === 0) intent.commits.push({ topicId, partition, base: offset, attempt })
     if (index > 0 && truth.records[offset - 1]?.append !== append)

@@ -142,7 +142,7 @@ export async function chaos(sim: Simulation, dice: Dice): Promise<void> {
     } else if (act < 0.78) sim.quieten(dice.scattered(1_000, 10_800_000))
     else if (act < 0.82) await close(sim, slot)
     else if (act < 0.86) {
-      process.skewMs += dice.between(-1, 1) * sim.swarm.skewMs
+      process.skewMs = dice.between(-1, 1) * sim.swarm.skewMs
       sim.history.note(`the clock of ${process.name} jumps`)
     } else if (sim.swarm.blight !== undefined) sim.isBlighted = !sim.isBlighted
   }
