@@ -17,6 +17,11 @@ export class Dice {
     return new Dice(Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d))
   }
 
+  /** A seed for something that shall not depend on what else is drawn here. */
+  seed32(): number {
+    return this.int(0, 2 ** 32 - 1)
+  }
+
   chance(probability: number): boolean {
     return this.random() < probability
   }

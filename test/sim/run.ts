@@ -57,7 +57,7 @@ async function explore(root: number): Promise<void> {
   const sums = { histories: 0, events: 0, calls: 0, commits: 0, records: 0, violations: 0 }
   const began = performance.now()
   for (let index = 0; index < Number(values.seeds); index++) {
-    const outcome = await simulate(seeds.int(0, 2 ** 32 - 1), options)
+    const outcome = await simulate(seeds.seed32(), options)
     sums.histories++
     for (const name of ['events', 'calls', 'commits', 'records'] as const) sums[name] += outcome[name]
     for (const [kind, count] of outcome.faults) faults.set(kind, (faults.get(kind) ?? 0) + count)

@@ -30,6 +30,8 @@ export class World {
 
   /** Runs events until `isDone` or none is left (then false). Throws after `eventsMax`: something goes round in circles. */
   async run(isDone: () => boolean, eventsMax: number): Promise<boolean> {
+    // From here on in a microtask, as `quiet` needs it.
+    await undefined
     await quiet()
     while (!isDone()) {
       const event = this.#pop()
@@ -78,8 +80,8 @@ function isBefore(a: Event, b: Event): boolean {
 }
 
 /**
- * Until no promise has anything left to do. Node runs the next tick only when the queue of microtasks is empty, and nothing
- * that is simulated waits for anything but promises.
+ * Until no promise has anything left to do, and nothing that is simulated waits for anything but promises. Asked for in a
+ * microtask, the next tick comes when the queue of microtasks is empty; asked for outside, it comes before the first.
  */
 function quiet(): Promise<void> {
   return new Promise((resolve) => process.nextTick(resolve))

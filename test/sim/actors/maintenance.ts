@@ -99,7 +99,7 @@ async function merge(ports: LogPorts, dice: Dice, key: HeadKey, { moves, saysMer
   for (const stored of below) if (dice.chance(0.5)) await deleteRow(ports, key, stored)
   const stored = all.filter(({ row }) => row.last >= head.start)
   const live = liveRows(stored)
-  for (const shadowed of stored) if (!live.includes(shadowed) && dice.chance(0.7)) await deleteRow(ports, key, shadowed)
+  for (const shadowed of stored) if (!live.includes(shadowed) && dice.chance(0.3)) await deleteRow(ports, key, shadowed)
   if (live.length < 2) return
   const from = dice.int(0, live.length - 2)
   const run = live.slice(from, Math.min(live.length, from + dice.int(2, 5)))
@@ -116,7 +116,8 @@ async function merge(ports: LogPorts, dice: Dice, key: HeadKey, { moves, saysMer
   }
   const merged = moves ? await moved(ports, key, row) : row
   if (merged === undefined || !(await replaceRow(ports, key, last, merged))) return
-  for (const other of run.slice(0, -1)) await deleteRow(ports, key, other)
+  // Now and then it stops here, and rows overlap until somebody merges again.
+  for (const other of run.slice(0, -1)) if (dice.chance(0.85)) await deleteRow(ports, key, other)
 }
 
 /** The row with its bytes in one new segment; undefined where some of them are gone: somebody else was faster. */
