@@ -27,7 +27,18 @@ export function encodeReference(place: ChunkPlace): ChunkReference {
 
 /** The place a reference names; throws on a string that no writer made (a damaged item). */
 export function decodeReference(reference: ChunkReference): ChunkPlace {
-  const [segment = '', position = '', length = '', timestamp = ''] = reference.split('.')
+  const place = placeOf(reference)
+  if (place === undefined) throw new Error(`damaged chunk reference ${JSON.stringify(reference)}`)
+  return place
+}
+
+/** Could a writer have made this string? */
+export function isReference(text: string): text is ChunkReference {
+  return placeOf(text) !== undefined
+}
+
+function placeOf(text: string): ChunkPlace | undefined {
+  const [segment = '', position = '', length = '', timestamp = ''] = text.split('.')
   const place = {
     segment,
     position: Number.parseInt(position, 36),
@@ -39,9 +50,9 @@ export function decodeReference(reference: ChunkReference): ChunkPlace {
     !(place.position >= 0 && place.position <= Number.MAX_SAFE_INTEGER) ||
     !(place.lengthBytes > 0 && place.lengthBytes <= Number.MAX_SAFE_INTEGER) ||
     !Number.isSafeInteger(place.maxTimestampMs) ||
-    encodeReference({ ...place, segment }) !== reference // parseInt reads past what is not a digit
+    encodeReference({ ...place, segment }) !== text // parseInt reads past what is not a digit
   )
-    throw new Error(`damaged chunk reference ${JSON.stringify(reference)}`)
+    return undefined
   return { ...place, segment }
 }
 

@@ -5,8 +5,10 @@
  * that counts at x is the one with the *largest last* among those with first <= x <= last (R1). Shadowed rows are never
  * preferred.
  */
+import type { Json } from './items.ts'
 import type { EpochMs, Offset } from './names.ts'
 import type { ChunkReference } from './reference.ts'
+import { isReference } from './reference.ts'
 
 export interface RowChunk {
   readonly ref: ChunkReference
@@ -24,6 +26,45 @@ export interface Row {
   readonly maxTimestampSoFarMs: EpochMs
   /** True when a merge replaced the references of the run: it no longer tells which appends it holds. */
   readonly isMerged: boolean
+}
+
+/**
+ * A stored item's value as the row it must be. Throws an `Error` that says what is wrong: nothing but a row's writers makes
+ * these items, so anything else is damage, and must not be read as offsets.
+ */
+export function parseRow(value: Json): Row {
+  const wrong = rowFault(value)
+  if (wrong !== undefined) throw new Error(`damaged row: ${wrong}`)
+  return value as unknown as Row
+}
+
+function rowFault(value: Json): string | undefined {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return 'no object'
+  const { first, last, chunks, maxTimestampMs, maxTimestampSoFarMs, isMerged } = value as {
+    readonly [key: string]: Json
+  }
+  if (!isOffset(first) || !isOffset(last) || first > last) return `no run of offsets: ${first} to ${last}`
+  if (typeof isMerged !== 'boolean') return 'isMerged is not said'
+  if (!Number.isSafeInteger(maxTimestampMs) || !Number.isSafeInteger(maxTimestampSoFarMs))
+    return 'a timestamp is no number'
+  if ((maxTimestampMs as number) > (maxTimestampSoFarMs as number)) return 'its own time is beyond the largest so far'
+  if (!Array.isArray(chunks)) return 'no chunks'
+  let next = first
+  for (const chunk of chunks as readonly Json[]) {
+    if (chunk === null || typeof chunk !== 'object' || Array.isArray(chunk)) return 'a chunk is no object'
+    const { ref, base } = chunk as { readonly [key: string]: Json }
+    if (typeof ref !== 'string' || !isReference(ref)) return `${JSON.stringify(ref)} is no chunk reference`
+    if (!isOffset(base) || base < next || base > last) return `a chunk at ${base} between ${next} and ${last}`
+    next = base + 1
+  }
+  // A merge may leave a run empty, or without its first offsets; a roll never does.
+  const [begin] = chunks as readonly { readonly base: Offset }[]
+  if (!isMerged && begin?.base !== first) return `its chunks begin at ${begin?.base}, not at ${first}`
+  return undefined
+}
+
+function isOffset(value: Json | undefined): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 export type RowChoice =

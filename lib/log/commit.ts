@@ -29,6 +29,7 @@ import { producerAfter } from '../core/producer.ts'
 import type { ChunkReference } from '../core/reference.ts'
 import { segmentOfReference } from '../core/reference.ts'
 import type { Row } from '../core/row.ts'
+import { parseRow } from '../core/row.ts'
 import type { ItemWrite } from '../ports.ts'
 import type { Context } from './context.ts'
 import { rollPartition } from './roll.ts'
@@ -259,7 +260,7 @@ async function rowsFrom(context: Context, key: HeadKey, from: Offset, to: Offset
     const items = await context.persist(() =>
       context.metadata.query(rowsCollection(key.topicId, key.partition), { from: start, limit: pageItems }),
     )
-    for (const item of items) rows.push(item.value as unknown as Row)
+    for (const item of items) rows.push(parseRow(item.value))
     const last = rows[rows.length - 1]
     if (items.length < pageItems || last === undefined || last.first >= to) return rows
     start = offsetSortKey(last.last + 1)

@@ -9,6 +9,7 @@ import type { Offset } from '../core/names.ts'
 import type { ChunkReference } from '../core/reference.ts'
 import { decodeReference } from '../core/reference.ts'
 import type { Row } from '../core/row.ts'
+import { parseRow } from '../core/row.ts'
 import type { Context } from './context.ts'
 
 /** A chunk and the offsets it holds. */
@@ -85,7 +86,7 @@ async function readRows(
     const items = await context.persist(() =>
       context.metadata.query(rowsCollection(key.topicId, key.partition), { from: start, limit }),
     )
-    for (const item of items) rows.push(item.value as unknown as Row)
+    for (const item of items) rows.push(parseRow(item.value))
     const last = rows[rows.length - 1]
     const isEnd = items.length < limit || last === undefined
     if (isEnd || reading === 'near') return { items: rows, isEnd }

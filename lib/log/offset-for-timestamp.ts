@@ -11,6 +11,7 @@ import type { EpochMs, Offset, TopicId } from '../core/names.ts'
 import { firstRecordAtOrAfter } from '../core/record-batch.ts'
 import { decodeReference } from '../core/reference.ts'
 import type { Row } from '../core/row.ts'
+import { parseRow } from '../core/row.ts'
 import type { Chunks } from './chunks.ts'
 import type { Context } from './context.ts'
 import { batchesOf, liveHead } from './fetch.ts'
@@ -87,7 +88,7 @@ async function rowsAt(context: Context, head: Head, from: Offset, limit: number)
   const items = await context.persist(() =>
     context.metadata.query(rowsCollection(head.topicId, head.partition), { from: offsetSortKey(from), limit }),
   )
-  return items.map((item) => item.value as unknown as Row)
+  return items.map((item) => parseRow(item.value))
 }
 
 async function searchSpans(

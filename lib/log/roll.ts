@@ -15,6 +15,7 @@ import type { EpochMs, Offset, ProducerKey } from '../core/names.ts'
 import type { ProducerState } from '../core/producer.ts'
 import { decodeReference } from '../core/reference.ts'
 import type { Row } from '../core/row.ts'
+import { parseRow } from '../core/row.ts'
 import type { Context } from './context.ts'
 
 const underWay = new WeakMap<Context, Map<string, Promise<number>>>()
@@ -100,7 +101,7 @@ async function maxTimestampBefore(context: Context, head: Head, offset: Offset):
       context.metadata.query(rowsCollection(head.topicId, head.partition), { from, limit: pageItems }),
     )
     for (const item of items) {
-      const row = item.value as unknown as Row
+      const row = parseRow(item.value)
       if (row.last === offset - 1) return row.maxTimestampSoFarMs
       if (row.first < offset) return undefined
     }

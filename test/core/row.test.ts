@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { type SegmentId, segmentIdFloor } from '../../lib/core/names.ts'
 import { type ChunkReference, encodeReference } from '../../lib/core/reference.ts'
-import { findInRows, type Row, rowThatCounts } from '../../lib/core/row.ts'
+import { findInRows, parseRow, type Row, rowThatCounts } from '../../lib/core/row.ts'
 
 const refs = Array.from({ length: 100 }, (_, index) =>
   encodeReference({ segment: segmentIdFloor(index) as SegmentId, position: 8, lengthBytes: 61, maxTimestampMs: -1 }),
@@ -121,5 +121,66 @@ describe('an append whose answer got lost', () => {
       if (answer.kind === 'absent') for (let x = from; x < end; x++) assert.ok(lists(x))
     })
     fc.assert(property, { numRuns: 500 })
+  })
+})
+
+describe('a stored row', () => {
+  const stored = () => JSON.parse(JSON.stringify(row(5, 9)))
+
+  test('is read as it was written, also when a merge left it empty or without its first offsets', () => {
+    const merged = { ...row(5, 9, true), chunks: [] as Row['chunks'] }
+    const thinned = { ...row(5, 9, true), chunks: [{ ref: refs[1]!, base: 7 }] }
+    for (const good of [row(0, 0), row(5, 9), row(5, 9, true), merged, thinned])
+      assert.deepEqual(parseRow(JSON.parse(JSON.stringify(good))), good)
+  })
+
+  test('that no writer made is an error that says what is wrong', () => {
+    const damaged: [object | null, RegExp][] = [
+      [null, /no object/],
+      [[], /no object/],
+      [{ ...stored(), first: 10 }, /no run of offsets/],
+      [{ ...stored(), last: 2 ** 53 }, /no run of offsets/],
+      [{ ...stored(), first: -1 }, /no run of offsets/],
+      [{ ...stored(), isMerged: 1 }, /isMerged/],
+      [{ ...stored(), maxTimestampMs: 5 }, /beyond the largest/],
+      [{ ...stored(), maxTimestampSoFarMs: 'x' }, /timestamp/],
+      [{ ...stored(), chunks: {} }, /no chunks/],
+      [{ ...stored(), chunks: [] }, /begin at/],
+      [{ ...stored(), chunks: [null] }, /no object/],
+      [{ ...stored(), chunks: [{ ref: 'x', base: 5 }] }, /no chunk reference/],
+      [{ ...stored(), chunks: stored().chunks.reverse() }, /a chunk at/],
+      [{ ...stored(), chunks: stored().chunks.slice(1) }, /begin at/],
+      [{ ...stored(), chunks: [...stored().chunks, { ref: refs[0], base: 10 }] }, /a chunk at/],
+    ]
+    for (const [value, message] of damaged) assert.throws(() => parseRow(value as never), message)
+  })
+
+  test('of any other shape at all is an error or a row, never anything else', () => {
+    const shaped = fc.record(
+      {
+        first: fc.jsonValue(),
+        last: fc.oneof(fc.nat(), fc.jsonValue()),
+        chunks: fc.oneof(
+          fc.array(fc.record({ ref: fc.oneof(fc.constantFrom(...refs), fc.string()), base: fc.nat(20) })),
+          fc.jsonValue(),
+        ),
+        maxTimestampMs: fc.integer(),
+        maxTimestampSoFarMs: fc.integer(),
+        isMerged: fc.boolean(),
+      },
+      { requiredKeys: [] },
+    )
+    const property = fc.property(fc.oneof(shaped, fc.jsonValue()), (value) => {
+      let read: Row
+      try {
+        read = parseRow(value as never)
+      } catch (error) {
+        assert.match((error as Error).message, /^damaged row: /)
+        return
+      }
+      assert.ok(read.first >= 0 && read.first <= read.last)
+      for (const chunk of read.chunks) assert.ok(chunk.base >= read.first && chunk.base <= read.last)
+    })
+    fc.assert(property, { numRuns: 1_000 })
   })
 })
