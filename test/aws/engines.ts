@@ -19,7 +19,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 export interface Engine {
   readonly name: string
   readonly endpoint: string
-  /** Region and credentials are those of the environment. */
+  /** Given as AWS_ENDPOINT_URL: credentials are those of the environment, where there are any. */
   readonly isTheUsers?: boolean
 }
 export interface Engines {

@@ -61,7 +61,7 @@ async function startEngines(): Promise<Engines> {
 async function runSuites(engines: Engines): Promise<number> {
   const named = process.argv.slice(2)
   const files = named.length > 0 ? named : globSync('test/aws/*.aws.ts', { cwd: root })
-  const { AWS_ENDPOINT_URL: _endpoint, AWS_PROFILE: _profile, ...environment } = process.env
+  const { AWS_ENDPOINT_URL: _endpoint, ...environment } = process.env
   const leftOut = deviations.map(({ sentence }) => `--test-skip-pattern=${sentence}`)
   const parameters = ['--test', '--test-concurrency=1', '--test-reporter=spec', ...leftOut, ...files.sort()]
   suites = spawn(process.execPath, parameters, {

@@ -14,10 +14,13 @@ const given = process.env[enginesVariable]
 if (given === undefined) throw new Error('these suites are run by `npm run test:aws`, which starts what they need')
 export const engines = JSON.parse(given) as Engines
 
-const forNobody = { region: 'us-east-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' } }
+const forNobody = { accessKeyId: 'test', secretAccessKey: 'test' }
+const { AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_REGION = process.env.AWS_DEFAULT_REGION ?? 'us-east-1' } = process.env
 
+/** Credentials of the environment go to the user's own endpoint only. */
 export function serviceOf(engine: Engine): ServiceOptions {
-  return { ...(engine.isTheUsers !== true && forNobody), endpoint: engine.endpoint }
+  const isSigned = engine.isTheUsers === true && (AWS_ACCESS_KEY_ID ?? AWS_PROFILE) !== undefined
+  return { region: AWS_REGION, endpoint: engine.endpoint, ...(!isSigned && { credentials: forNobody }) }
 }
 
 export interface Store<Adapter, Options = ServiceOptions> {

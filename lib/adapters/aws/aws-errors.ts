@@ -91,9 +91,9 @@ export function translated(action: string, kind: 'read' | 'write', error: unknow
   const message = `${action} failed: ${failure.name}: ${failure.message}`
   const possible = kind === 'write' ? 'possible' : 'none'
   if (isCertainlyNotApplied(failure)) return new Unavailable(message, 'none', 'throttled', error)
-  // S3 says 400 to a request whose body did not come in time.
-  if (failure.name === 'TimeoutError' || failure.name === 'RequestTimeout')
-    return new Unavailable(message, possible, 'timeout', error)
+  // The SDK calls a cut connection a timeout too; and S3 says 400 to a request whose body did not come in time.
+  const isTimeout = failure.name === 'TimeoutError' && failure.code !== 'ECONNRESET' && failure.code !== 'EPIPE'
+  if (isTimeout || failure.name === 'RequestTimeout') return new Unavailable(message, possible, 'timeout', error)
   const status = failure.$metadata?.httpStatusCode
   // Permissions, credentials, a missing table or bucket: looked at and turned away.
   const isTurnedAway = status !== undefined && status >= 400 && status < 500
