@@ -146,7 +146,7 @@ async function commitGroup<Unit extends CommitUnit>(
     }
     let plan: Plan
     try {
-      plan = await planAppend(context, key, head, open, (unit, outcome) =>
+      plan = await planAppend(context, key, head, open, unproven, (unit, outcome) =>
         settle(unit, outcome.kind === 'refused' && unproven.has(unit) ? outcomeUnknown(key) : outcome),
       )
     } catch (error) {
@@ -276,7 +276,8 @@ async function planAppend<Unit extends CommitUnit>(
   context: Context,
   key: HeadKey,
   head: Head,
-  open: Set<Unit>,
+  open: ReadonlySet<Unit>,
+  unproven: ReadonlySet<Unit>,
   settle: Settle<Unit>,
 ): Promise<Plan> {
   const chunks: AppendChunk[] = []
@@ -289,7 +290,10 @@ async function planAppend<Unit extends CommitUnit>(
     const { ref, count, producer } = unit
     const placed = producer && (await placeProducer(context, key, head, producer, base, inHead < headProducersMax))
     // A repeat is answered as one, whoever leads.
-    const outcome = placed?.kind === 'settled' ? placed.outcome : mayNotBeSent(key, head, unit)
+    const settled = placed?.kind === 'settled' ? placed.outcome : mayNotBeSent(key, head, unit)
+    // A producer that is not known was never here, or is below the floor (P4). A key has no floor: it may be forgotten.
+    const isForgotten = producer?.fingerprint !== undefined && unproven.has(unit)
+    const outcome = settled ?? (isForgotten ? outcomeUnknown(key) : undefined)
     if (outcome !== undefined) {
       settle(unit, outcome)
       continue
