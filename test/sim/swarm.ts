@@ -68,7 +68,9 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
   const processes = own.int(1, 4)
   const blight = dice.derive('blight')
   const blighted = {
-    call: blight.pick(['write', 'updateHead roll', 'updateHead append', 'create', 'readHead', 'query', 'get']),
+    call: blight.chance(0.4)
+      ? 'updateHead append'
+      : blight.pick(['write', 'updateHead roll', 'updateHead lease', 'create', 'readHead', 'query', 'get']),
     rates: { [blight.pick(['refuse', 'fail', 'lose-answer', 'arrive-late'] as const)]: 0.7 },
   }
   return {
@@ -96,7 +98,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       chaos: actor('chaos', 0.75, 1),
     },
     rates,
-    ...(blight.chance(0.25) && !without.has('blight') ? { blight: blighted } : {}),
+    ...(blight.chance(0.3) && !without.has('blight') ? { blight: blighted } : {}),
     diskFaults: own.chance(0.3) && !without.has('disk-faults') ? own.scattered(0.0003, 0.01) : 0,
     latencyMs: [own.between(0, 2), own.scattered(2, 40)],
     skewMs: own.chance(0.5) ? own.scattered(10, 600_000) : 0,

@@ -14,7 +14,7 @@ export async function leader(sim: Simulation, dice: Dice, actor: string): Promis
     const others = Array.from({ length: dice.int(0, 3) }, () => interfere(sim, dice, actor, topic, partition))
     const own = await acquire(sim, dice, actor, process, topic, partition)
     if (own !== undefined) await lead(sim, dice, actor, process, topic, partition, own)
-    await Promise.all(others)
+    await Promise.race([Promise.all(others), sim.world.sleep(dice.scattered(10, 10_000))])
     // Others write while nobody leads, and are under way when somebody does again.
     for (let pauses = dice.int(1, idle); pauses > 0; pauses--) await sim.think(dice)
   }
