@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { expressionBytesMax, headUpdate } from '../../lib/adapters/aws/dynamodb-head.ts'
 import { nodeCodecs } from '../../lib/adapters/codecs-node.ts'
 import { systemClock } from '../../lib/adapters/system.ts'
-import type { AppendChunk, Head } from '../../lib/core/head.ts'
+import type { AppendChunk, Head, HeadCommand } from '../../lib/core/head.ts'
 import {
   chunksPerAppendMax,
   headProducersMax,
@@ -60,26 +60,30 @@ function heavyHead(): Head {
   }
 }
 
-test('the largest append and the largest roll fit into an expression', () => {
-  const chunks = Array.from(
-    { length: chunksPerAppendMax },
-    (_, index): AppendChunk => ({
-      ref: reference(),
-      count: 1_000_000 + index,
-      producer: {
-        key: `~${'k'.repeat(43)}${index}` as ProducerKey,
-        claim: { epoch: 12, first: 0, last: 999_999 },
-        home: 'head',
-        seen: fullState,
-      },
-    }),
-  )
-  const largest = headUpdate({ kind: 'append', chunks, seen: 1e9, expectedHw: 1e15, leaseSeen: 1e9 })
-  const refs = Array.from({ length: tailEntriesMax }, reference)
-  const roll = headUpdate({ kind: 'roll', generation: 1e9, refs })
-  for (const { ConditionExpression, UpdateExpression } of [largest, roll])
+/** As many chunks as one command takes, each of a producer of its own whose slot is full. */
+const largestAppend: HeadCommand = {
+  kind: 'append',
+  chunks: Array.from({ length: chunksPerAppendMax }, (_, index): AppendChunk => {
+    const key = `~${'k'.repeat(43)}${index}` as ProducerKey
+    const claim = { epoch: 12, first: 0, last: 999_999 }
+    return { ref: reference(), count: 1_000_000 + index, producer: { key, claim, home: 'head', seen: fullState } }
+  }),
+  seen: 1e9,
+  expectedHw: 1e15,
+  leaseSeen: 1e9,
+}
+const largestRoll: HeadCommand = {
+  kind: 'roll',
+  generation: 1e9,
+  refs: Array.from({ length: tailEntriesMax }, reference),
+}
+
+test('the largest append and the largest roll take less than half of what an expression may have', () => {
+  for (const command of [largestAppend, largestRoll]) {
+    const { ConditionExpression, UpdateExpression } = headUpdate(command)
     for (const expression of [ConditionExpression, UpdateExpression])
       assert.ok(expression.length < expressionBytesMax / 2)
+  }
 })
 
 for (const engine of engines.dynamodb)
@@ -112,6 +116,13 @@ for (const engine of engines.dynamodb)
       assert.equal((await metadata.updateHead(head, append(reference()))).applied, true)
       t.diagnostic(`${units} units`)
       assert.equal(units, 4)
+    })
+
+    test('the largest append and the largest roll are understood', async () => {
+      const metadata = (await table()).open()
+      const key = await created(metadata)
+      for (const command of [largestAppend, largestRoll])
+        assert.deepEqual(await metadata.updateHead(key, command), { applied: false, head: newHead(key), items: [] })
     })
 
     test('an append is refused once the lease epoch is not the one it saw, and accepted while it is', async () => {
