@@ -32,9 +32,11 @@ export function decodeReference(reference: ChunkReference): ChunkPlace {
   return place
 }
 
-/** Could a writer have made this string? */
+const referencePattern = /^[0-9a-z]{20}\.[0-9a-z]{1,11}\.[0-9a-z]{1,11}\.-?[0-9a-z]{1,11}$/
+
+/** Has this string the form of a reference? Cheap, for the many of a row; what it names is checked when it is decoded. */
 export function isReference(text: string): text is ChunkReference {
-  return placeOf(text) !== undefined
+  return referencePattern.test(text)
 }
 
 function placeOf(text: string): ChunkPlace | undefined {
