@@ -1,7 +1,8 @@
 /**
  * The rule of head writes, `decideHead`, as DynamoDB expressions: the condition is true of exactly the heads that the rule
- * accepts, and the update makes of them what the rule makes. It is the one rule that is written twice (docs/decisions/0005-dynamodb-commit.md), so that a
- * commit needs no read and concurrent writers do not conflict; test/conformance/metadata-history.ts holds the two together.
+ * accepts, and the update makes of them what the rule makes. It is the one rule that is written twice, so that a commit needs no
+ * read and concurrent writers do not conflict (docs/decisions/0005-dynamodb-commit.md); test/conformance/metadata-history.ts
+ * holds the two together.
  *
  * Every condition compares an attribute that only a head has: no command creates a head. The right-hand side of a SET sees the
  * item as it was, so that `hw` is the base offset (H2), and `hw + records before` that of the chunks behind the first.
