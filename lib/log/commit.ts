@@ -147,7 +147,7 @@ async function commitGroup<Unit extends CommitUnit>(
     let plan: Plan
     try {
       plan = await planAppend(context, key, head, open, unproven, (unit, outcome) =>
-        settle(unit, outcome.kind === 'refused' && unproven.has(unit) ? outcomeUnknown(key) : outcome),
+        settle(unit, outcome.kind !== 'committed' && unproven.has(unit) ? outcomeUnknown(key) : outcome),
       )
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error
@@ -343,10 +343,11 @@ async function placeProducer(
   context: Context,
   key: HeadKey,
   head: Head,
-  { key: producerKey, claim, fingerprint }: UnitProducer,
+  producer: UnitProducer,
   base: Offset,
   hasRoom: boolean,
 ): Promise<Placed> {
+  const { key: producerKey, claim, fingerprint } = producer
   const inHead = head.producers[producerKey]
   if (inHead !== undefined) {
     const outcome = judge(context, key, head, producerKey, claim, inHead)
@@ -359,6 +360,11 @@ async function placeProducer(
   if (fingerprint !== undefined && stored !== undefined)
     return { kind: 'settled', outcome: judgeIdempotencyKey(producerKey, fingerprint, stored) }
   const outcome = judge(context, key, head, producerKey, claim, stored?.state)
+  if (outcome !== undefined && item === undefined) {
+    // In neither: it may have moved from the item into the head between the two reads.
+    const now = await context.heads.read(key)
+    if (now?.producers[producerKey] !== undefined) return placeProducer(context, key, now, producer, base, hasRoom)
+  }
   if (outcome !== undefined) return { kind: 'settled', outcome }
   if (hasRoom && fingerprint === undefined)
     return {
