@@ -1,0 +1,296 @@
+/** What the simulation found (seeds.txt), each in the few steps that it takes, so that it stays found when seeds fade. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { nodeCodecs } from '../../lib/adapters/codecs-node.ts'
+import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
+import { Unavailable } from '../../lib/core/errors.ts'
+import type { HeadKey } from '../../lib/core/head.ts'
+import type { Item } from '../../lib/core/items.ts'
+import { producerItemKey, rowKey, rowsCollection } from '../../lib/core/items.ts'
+import type { ProducerKey } from '../../lib/core/names.ts'
+import { encodeBatch } from '../../lib/core/record-batch.ts'
+import type { Row } from '../../lib/core/row.ts'
+import type { Settings } from '../../lib/core/settings.ts'
+import { createLog } from '../../lib/log/create-log.ts'
+import type { Answer, AppendOptions, Log } from '../../lib/log/log.ts'
+import type { Metadata } from '../../lib/ports.ts'
+import { seededRandom } from './random.ts'
+
+type Call = keyof Metadata
+/** Called instead of the store, once, with the call itself to be made when and as often as it likes. */
+type Instead = (call: () => Promise<unknown>) => Promise<unknown>
+
+class Stores {
+  readonly objects = new MemoryObjects()
+  readonly metadata = new MemoryMetadata()
+  #nowMs = 1_750_000_000_000
+  #logs = 0
+
+  pass(durationMs: number): void {
+    this.#nowMs += durationMs
+  }
+
+  /** A process; what is given to `next` takes the place of its next such call, a head's command in front: `append updateHead`. */
+  log(settings: Partial<Settings> = {}): { log: Log; next: (call: string, instead: Instead) => void } {
+    const instead = new Map<string, Instead>()
+    const through = (call: Call, kind: string, made: () => Promise<unknown>): Promise<unknown> => {
+      const name = `${kind}${call}`
+      const taken = instead.get(name)
+      instead.delete(name)
+      return taken === undefined ? made() : taken(made)
+    }
+    const metadata = this.metadata
+    const calls: Metadata = {
+      readHead: (key) => through('readHead', '', () => metadata.readHead(key)) as ReturnType<Metadata['readHead']>,
+      createHead: (head) => metadata.createHead(head),
+      updateHead: (key, command, also) =>
+        through('updateHead', `${command.kind} `, () => metadata.updateHead(key, command, also)) as ReturnType<
+          Metadata['updateHead']
+        >,
+      get: (key) => through('get', '', () => metadata.get(key)) as ReturnType<Metadata['get']>,
+      query: (collection, range) =>
+        through('query', '', () => metadata.query(collection, range)) as ReturnType<Metadata['query']>,
+      write: (writes) => through('write', '', () => metadata.write(writes)) as ReturnType<Metadata['write']>,
+    }
+    const clock = {
+      now: () => this.#nowMs,
+      sleep: async (durationMs: number) => {
+        this.#nowMs += Math.ceil(durationMs)
+      },
+    }
+    const ports = {
+      objects: this.objects,
+      metadata: calls,
+      clock,
+      random: seededRandom(++this.#logs),
+      codecs: nodeCodecs,
+    }
+    return { log: createLog(ports, { lingerMs: 0, ...settings }), next: (call, taken) => instead.set(call, taken) }
+  }
+}
+
+const encoder = new TextEncoder()
+function batches(value: string, timestampMs = 0): Uint8Array {
+  return encodeBatch(
+    { records: [{ key: null, value: encoder.encode(value), timestampMs }], compression: 'none' },
+    nodeCodecs,
+  )
+}
+function append(log: Log, value: string, options: AppendOptions & { readonly timestampMs?: number } = {}) {
+  const { timestampMs, ...rest } = options
+  return log.append({ topic: 't', partition: 0, batches: batches(value, timestampMs), ...rest })
+}
+async function must<Value>(answer: Promise<Answer<Value>>): Promise<Value> {
+  const given = await answer
+  if (!given.ok) assert.fail(`${given.code}: ${given.message}`)
+  return given
+}
+async function codeOf(answer: Promise<{ ok: true } | { ok: false; code: string }>): Promise<string> {
+  const given = await answer
+  return given.ok ? 'ok' : given.code
+}
+async function keyOf(log: Log): Promise<HeadKey> {
+  return { topicId: (await must(log.describeTopic('t'))).topic.id, partition: 0 }
+}
+async function endOf(log: Log): Promise<number> {
+  return (await must(log.offsets('t', 0))).highWatermark
+}
+const lost = () => new Unavailable('no answer', 'possible', 'timeout')
+
+/** A topic `t`, a process with faults, and another without. */
+async function twoProcesses(settings: Partial<Settings> = {}) {
+  const stores = new Stores()
+  const { log, next } = stores.log(settings)
+  const other = stores.log().log
+  await must(log.createTopic({ name: 't' }))
+  const rollTwice = async () => {
+    await must(other.roll('t', 0))
+    await must(other.roll('t', 0))
+  }
+  return { stores, log, next, other, rollTwice }
+}
+
+describe('an append', () => {
+  it('that was applied, rolled away and then refused on a silent repeat is not sent again (C1)', async () => {
+    const { log, next, rollTwice } = await twoProcesses()
+    next('append updateHead', async (call) => {
+      await call()
+      await rollTwice()
+      return call()
+    })
+    assert.equal((await must(append(log, 'once'))).baseOffset, 0)
+    assert.equal(await endOf(log), 1)
+  })
+
+  it('whose last attempt is refused because it is committed is answered as committed', async () => {
+    const { log, next } = await twoProcesses({ commitAttemptsMax: 1 })
+    next('append updateHead', async (call) => {
+      await call()
+      return call()
+    })
+    assert.equal((await must(append(log, 'once'))).baseOffset, 0)
+  })
+
+  it('refused beside an exclusive leader does not commit when the leader has gone (C4, L4)', async () => {
+    const { log, next, other } = await twoProcesses()
+    let late: () => Promise<unknown> = async () => assert.fail('never sent')
+    next('append updateHead', async (call) => {
+      late = call
+      await must(other.acquireLease('t', 0, 'leader', true))
+      throw lost()
+    })
+    assert.equal(await codeOf(append(log, 'refused')), 'FENCED_LEADER_EPOCH')
+    await must(other.releaseLease('t', 0, 'leader', 1))
+    await late()
+    assert.equal(await endOf(log), 0)
+    assert.equal(await codeOf(append(log, 'now')), 'ok')
+  })
+
+  it('ahead of the expected end is not sent, so that it cannot commit when the end gets there (C4)', async () => {
+    const { log, next, other } = await twoProcesses()
+    let sent = 0
+    next('append updateHead', (call) => {
+      sent++
+      return call()
+    })
+    assert.equal(await codeOf(append(log, 'early', { expectedOffset: 1 })), 'UNEXPECTED_END_OFFSET')
+    assert.equal(sent, 0)
+    await must(append(other, 'first'))
+    assert.equal(await codeOf(append(log, 'in time', { expectedOffset: 1 })), 'ok')
+  })
+
+  it('under an idempotency key that was forgotten meanwhile does not go again where absence cannot be proved', async () => {
+    const { stores, log, next, rollTwice } = await twoProcesses()
+    const key = await keyOf(log)
+    next('append updateHead', async (call) => {
+      await call()
+      await rollTwice()
+      const [row] = await stores.metadata.query(rowsCollection(key.topicId, 0), { limit: 1 })
+      const merged = row?.value as unknown as Row
+      const chunks = merged.chunks.map(({ ref, base }) => ({ ref: `${'m'.repeat(20)}${ref.slice(20)}`, base }))
+      const value = { ...merged, chunks, isMerged: true } as Item['value']
+      await stores.metadata.write([
+        { op: 'put', key: row!.key, version: 'merged', value, if: { version: row!.version } },
+      ])
+      const item = await stores.metadata.get(producerItemKey(key.topicId, 0, '~k' as ProducerKey))
+      await stores.metadata.write([{ op: 'delete', key: item!.key, if: { version: item!.version } }])
+      throw lost()
+    })
+    assert.equal(await codeOf(append(log, 'once', { idempotencyKey: 'k' })), 'OUTCOME_UNKNOWN')
+    assert.equal(await endOf(log), 1)
+  })
+
+  it('of a producer below the floor finds its state though it moves from the item into the head between the reads', async () => {
+    const { stores, log, next, other, rollTwice } = await twoProcesses()
+    const second = { producer: { producerId: 0, epoch: 0, sequence: 1 } }
+    await must(append(other, 'first', { producer: { producerId: 0, epoch: 0, sequence: 0 } }))
+    await rollTwice()
+    await stores.metadata.updateHead(await keyOf(log), { kind: 'forget', producerFloor: 1 })
+    next('get', async (call) => {
+      await must(append(other, 'second', second))
+      return call()
+    })
+    const answer = await must(append(log, 'second', second))
+    assert.deepEqual([answer.baseOffset, answer.isDuplicate], [1, true])
+  })
+
+  it('under an idempotency key is known again in a topic of LogAppendTime', async () => {
+    const { stores, log } = await twoProcesses()
+    await must(log.alterConfigs('t', [{ name: 'message.timestamp.type', value: 'LogAppendTime' }]))
+    assert.equal((await must(append(log, 'once', { idempotencyKey: 'k' }))).isDuplicate, false)
+    stores.pass(1_000)
+    assert.equal((await must(append(log, 'once', { idempotencyKey: 'k' }))).isDuplicate, true)
+  })
+})
+
+describe('a topic', () => {
+  it('that was deleted does not take its name back when its creation comes once more (D6)', async () => {
+    const stores = new Stores()
+    const { log, next } = stores.log()
+    let late: () => Promise<unknown> = async () => assert.fail('never sent')
+    next('write', (call) => {
+      late = call
+      return call()
+    })
+    await must(log.createTopic({ name: 't' }))
+    await must(log.deleteTopic('t'))
+    await late()
+    assert.equal(await codeOf(log.describeTopic('t')), 'UNKNOWN_TOPIC')
+    assert.equal(await codeOf(log.createTopic({ name: 't' })), 'ok')
+    assert.equal(await codeOf(append(log, 'now')), 'ok')
+  })
+
+  it('whose deletion was cut off is deleted by deleting again', async () => {
+    const { log, next, other } = await twoProcesses()
+    next('mark-deleted updateHead', async () => {
+      throw new Unavailable('the process ends', 'none', 'closed')
+    })
+    assert.notEqual(await codeOf(log.deleteTopic('t')), 'ok')
+    assert.equal(await codeOf(other.deleteTopic('t')), 'ok')
+    assert.equal(await codeOf(other.deleteTopic('t')), 'UNKNOWN_TOPIC')
+  })
+
+  it('that was created again is the one that produce answers of, and no leader of the old one appends to it (D6)', async () => {
+    const { log, other } = await twoProcesses({ topicAgeMsMax: 60_000 })
+    const old = await must(log.acquireLease('t', 0, 'leader', true))
+    await must(other.deleteTopic('t'))
+    const { topic } = await must(other.createTopic({ name: 't' }))
+    await must(other.acquireLease('t', 0, 'another', true))
+    const led = { leaderEpoch: old.epoch, topicId: old.topicId }
+    assert.equal(await codeOf(append(log, 'stale', led)), 'UNKNOWN_TOPIC')
+    await must(other.releaseLease('t', 0, 'another', 1))
+    await must(other.describeTopic('t'))
+    const produced = await must(log.produce({ topic: 't', records: [{ key: null, value: encoder.encode('new') }] }))
+    assert.equal(produced.topicId, topic.id)
+    assert.deepEqual(await endOf(other), 1)
+  })
+})
+
+describe('a change', () => {
+  it('whose answer got lost is not answered as if nothing had been written', async () => {
+    const { log, next } = await twoProcesses({ commitAttemptsMax: 1 })
+    next('lease updateHead', async (call) => {
+      await call()
+      throw lost()
+    })
+    assert.equal(await codeOf(log.acquireLease('t', 0, 'leader')), 'OUTCOME_UNKNOWN')
+    assert.equal((await must(log.describeLease('t', 0))).leaseEpoch, 1)
+  })
+})
+
+describe('a reader', () => {
+  it('is told of a watermark that is not below what it is given', async () => {
+    const { stores, log, next, other, rollTwice } = await twoProcesses()
+    const { topicId } = await keyOf(log)
+    await must(append(other, 'a'))
+    await rollTwice()
+    next('query', async (call) => {
+      await must(append(other, 'b'))
+      await rollTwice()
+      const [a, b] = await stores.metadata.query(rowsCollection(topicId, 0), { limit: 2 })
+      const rows = [a, b].map((item) => item?.value as unknown as Row)
+      const both: Row = { ...rows[1]!, first: 0, chunks: rows.flatMap((row) => row.chunks) }
+      const value = both as unknown as Item['value']
+      await stores.metadata.write([{ op: 'put', key: b!.key, version: 'both', value, if: { version: b!.version } }])
+      await stores.metadata.write([{ op: 'delete', key: a!.key, if: { version: a!.version } }])
+      return call()
+    })
+    const fetched = await must(log.fetch({ topic: 't', partition: 0, offset: 0 }))
+    assert.equal(fetched.nextOffset, 2)
+    assert.ok(fetched.highWatermark >= 2)
+  })
+
+  it('by time finds what a row that came back does not hold (R1)', async () => {
+    const { stores, log, rollTwice } = await twoProcesses()
+    const { topicId } = await keyOf(log)
+    for (const timestampMs of [30, 20, 10]) await must(append(log, 'x', { timestampMs }))
+    await rollTwice()
+    const [item] = await stores.metadata.query(rowsCollection(topicId, 0), { limit: 1 })
+    const whole = item?.value as unknown as Row
+    // A part of the row, as one before a merge.
+    const back: Row = { ...whole, first: 1, last: 1, chunks: [whole.chunks[1]!], maxTimestampMs: 20 }
+    const value = back as unknown as Item['value']
+    await stores.metadata.write([{ op: 'put', key: rowKey(topicId, 0, 1), version: 'late', value, if: 'absent' }])
+    assert.equal((await must(log.offsetForTimestamp('t', 0, 15))).offset, 0)
+  })
+})
