@@ -1,11 +1,12 @@
 /**
- * Chunk bytes by reference. What was committed never changes, so a chunk read once may be kept; adjacent chunks of one
- * segment are one read. Every batch's checksum, and that the batches fill the offsets the metadata gives them, is checked
- * once, when the bytes arrive: damage on the disk is an error, never an answer.
+ * Chunk bytes by reference, as readers get them: a reference was committed at one base, so the absolute offsets are written
+ * into the batches once, when the bytes arrive, and every answer is a view of them. What was committed never changes, so a
+ * chunk read once may be kept; adjacent chunks of one segment are one read. Every batch's checksum, and that the batches fill
+ * the offsets the metadata gives them, is checked before: damage on the disk is an error, never an answer.
  */
 
 import { segmentObjectKey } from '../core/names.ts'
-import { readBatchHeader } from '../core/record-batch.ts'
+import { readBatchHeader, rebaseBatch } from '../core/record-batch.ts'
 import type { ChunkPlace, ChunkReference } from '../core/reference.ts'
 import { decodeReference } from '../core/reference.ts'
 import type { Context } from './context.ts'
@@ -25,7 +26,7 @@ export class Chunks {
     this.#context = context
   }
 
-  /** The bytes of each span's chunk, undefined where the object is gone. The bytes are shared: nobody may change them. Throws on damage. */
+  /** Each span's chunk with absolute offsets, undefined where the object is gone. The bytes are shared: nobody may change them. Throws on damage. */
   async read(spans: readonly Span[]): Promise<readonly (Uint8Array | undefined)[]> {
     const found = new Map<ChunkReference, Uint8Array>()
     const missing: { span: Span; place: ChunkPlace }[] = []
@@ -53,7 +54,7 @@ export class Chunks {
         for (const { span, place } of run) {
           const at = place.position - position
           const chunk = bytes.subarray(at, at + place.lengthBytes)
-          this.#check(chunk, span)
+          this.#open(chunk, span)
           found.set(span.ref, chunk)
           this.#keep(span.ref, run.length === 1 ? chunk : chunk.slice())
         }
@@ -62,7 +63,8 @@ export class Chunks {
     return spans.map(({ ref }) => found.get(ref))
   }
 
-  #check(chunk: Uint8Array, span: Span): void {
+  /** Checks the batches, and makes their offsets absolute in place: the bytes are nobody else's yet. */
+  #open(chunk: Uint8Array, span: Span): void {
     const damaged = (at: number, what: string) => new Error(`damaged chunk ${span.ref} at byte ${at}: ${what}`)
     let position = 0
     let next = 0
@@ -75,6 +77,7 @@ export class Chunks {
       if (header.baseOffset < next) throw damaged(position, `offset ${header.baseOffset} after ${next - 1}`)
       if (this.#context.codecs.crc32c(chunk.subarray(position + batchCrcFrom, end)) !== header.crc)
         throw damaged(position, 'the checksum of a batch is wrong')
+      rebaseBatch(chunk, position, span.base + header.baseOffset)
       next = header.baseOffset + header.lastOffsetDelta + 1
       position = end
     }

@@ -1,6 +1,6 @@
 /**
  * Fetch: whole batches from an offset on, up to a limit of bytes or records, waiting if there are none. Head, rows, ranged
- * reads, re-based copies; the number of requests does not depend on the log's length. What is below the high watermark is
+ * reads, views of what was read; the number of requests does not depend on the log's length. What is below the high watermark is
  * durable and never changes (D1, D2), and every answer says where to go on (D3).
  */
 import type { Refusal } from '../core/errors.ts'
@@ -8,7 +8,7 @@ import { refusal } from '../core/errors.ts'
 import type { Head, HeadKey } from '../core/head.ts'
 import type { Offset } from '../core/names.ts'
 import type { BatchHeader } from '../core/record-batch.ts'
-import { readBatchHeader, rebaseBatch } from '../core/record-batch.ts'
+import { readBatchHeader } from '../core/record-batch.ts'
 import type { Topic } from '../core/topic.ts'
 import type { Chunks } from './chunks.ts'
 import type { Context } from './context.ts'
@@ -177,31 +177,29 @@ async function readBatches(
     const content = contents[index]
     if (content === undefined) return batches.length > 0 ? { batches, nextOffset } : undefined
     for (const batch of batchesOf(content, span)) {
-      const end = batch.base + batch.header.lastOffsetDelta + 1
+      const end = batch.header.baseOffset + batch.header.lastOffsetDelta + 1
       // Rows may overlap: a span may begin with what the one before it held (R1).
       if (end <= nextOffset) continue
       const isFull = bytes + batch.header.sizeBytes > bytesMax || nextOffset - offset >= recordsMax
       if (batches.length > 0 && isFull) return { batches, nextOffset }
-      const copy = content.slice(batch.position, batch.position + batch.header.sizeBytes)
-      rebaseBatch(copy, 0, batch.base)
-      batches.push(copy)
-      bytes += copy.byteLength
+      batches.push(content.subarray(batch.position, batch.position + batch.header.sizeBytes))
+      bytes += batch.header.sizeBytes
       nextOffset = end
     }
   }
   return batches.length > 0 ? { batches, nextOffset } : undefined
 }
 
-/** The batches of a chunk with their absolute base offsets. */
+/** The batches of a chunk as `Chunks` gives it: their base offsets are absolute. */
 export function* batchesOf(
   content: Uint8Array,
   span: Span,
-): Generator<{ readonly position: number; readonly base: Offset; readonly header: BatchHeader }> {
+): Generator<{ readonly position: number; readonly header: BatchHeader }> {
   let position = 0
   while (position < content.byteLength) {
     const read = readBatchHeader(content, position)
     if (!read.ok) throw new Error(`damaged chunk ${span.ref} at byte ${position}: ${read.message}`)
-    yield { position, base: span.base + read.header.baseOffset, header: read.header }
+    yield { position, header: read.header }
     position += read.header.sizeBytes
   }
 }

@@ -102,7 +102,7 @@ export interface FetchRequest {
 export interface Fetched {
   readonly topicId: TopicId
   readonly partition: number
-  /** Whole batches with absolute base offsets, ascending. The first may begin before `offset`. The bytes are the caller's own. */
+  /** Whole batches with absolute base offsets, ascending. The first may begin before `offset`. The bytes are shared with other readers: they are not to be changed. */
   readonly batches: readonly Uint8Array[]
   /** Where to go on: one past the last offset answered, or `offset` where nothing was. */
   readonly nextOffset: Offset

@@ -102,29 +102,26 @@ async function searchSpans(
     if (span.end <= head.start || decodeReference(span.ref).maxTimestampMs < timestampMs) continue
     const [content] = await chunks.read([span])
     if (content === undefined) return undefined
-    for (const { position, base, header } of batchesOf(content, span)) {
-      if (header.maxTimestampMs < timestampMs || base + header.lastOffsetDelta < head.start) continue
-      const found = firstInBatch(context, content, position, base - header.baseOffset, head.start, timestampMs)
+    for (const { position, header } of batchesOf(content, span)) {
+      if (header.maxTimestampMs < timestampMs || header.baseOffset + header.lastOffsetDelta < head.start) continue
+      const found = firstInBatch(context, content, position, head.start, timestampMs)
       if (found !== undefined) return found
     }
   }
   return none
 }
 
-/** The first record of a batch that is at or after the time and the log start; `shift` makes its offsets absolute. */
+/** The first record of a batch that is at or after the time and the log start. */
 function firstInBatch(
   context: Context,
   content: Uint8Array,
   position: number,
-  shift: Offset,
   start: Offset,
   timestampMs: EpochMs,
 ): Found | undefined {
   const bytesMax = context.settings.decompressedBytesMax
   // The log may start inside this batch: then only its later records count.
-  const found = firstRecordAtOrAfter(content, position, timestampMs, context.codecs, bytesMax, start - shift)
+  const found = firstRecordAtOrAfter(content, position, timestampMs, context.codecs, bytesMax, start)
   if (!found.ok) throw new Error(`damaged batch at byte ${position} of a chunk: ${found.message}`)
-  return found.record === null
-    ? undefined
-    : { offset: found.record.offset + shift, timestampMs: found.record.timestampMs }
+  return found.record ?? undefined
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { readBatchHeader } from '../../lib/core/record-batch.ts'
 import type { StoresFactory } from './log-fixture.ts'
 import {
   append,
@@ -201,14 +202,20 @@ export function fetchSuite(name: string, factory: StoresFactory): void {
         { headPollMsMin: 1, headPollMsMax: 5 },
       ))
 
-    it("the bytes of an answer are the caller's own", () =>
+    it('an answer shows a batch where it was committed, however often and whatever else is read', () =>
       withLog(factory, async ({ log }) => {
         await createTopic(log)
-        await appended(log, ['a'])
-        const first = await log.fetch({ topic: 'orders', partition: 0, offset: 0 })
-        assert.ok(first.ok)
-        first.batches[0]?.fill(0)
-        assert.deepEqual(await readAll(log), ['a'])
+        // Two chunks of one segment, each with offsets from 0 in what is stored.
+        await Promise.all([appended(log, ['a', 'b']), appended(log, ['c'], { expectedOffset: 2 })])
+        await appended(log, ['d'])
+        for (const offset of [0, 2, 3, 2, 0]) {
+          const fetched = await log.fetch({ topic: 'orders', partition: 0, offset })
+          assert.ok(fetched.ok)
+          const first = readBatchHeader(fetched.batches[0] ?? new Uint8Array())
+          assert.ok(first.ok)
+          assert.equal(first.header.baseOffset, offset)
+        }
+        assert.deepEqual(await readAll(log), ['a', 'b', 'c', 'd'])
       }))
   })
 }
