@@ -56,8 +56,11 @@ describe('the command line, while its server is killed and started again', () =>
     const resumed = Promise.withResolvers<void>()
     async function* lines() {
       for (let index = 0; index < records; index++) {
-        // In the middle of it all, with batches under way.
-        if (index === records / 2) half.resolve()
+        // In the middle of it all, with both sides at work and batches under way.
+        if (index === records / 2) {
+          await consumer.stdout.shows('\n')
+          half.resolve()
+        }
         if (index === records * 0.9) await resumed.promise
         yield `${index}\n`
       }
