@@ -17,10 +17,17 @@ const batchCrcFrom = 21
 /** The largest range that adjacent chunks are read in. */
 const readBytesMax = 8_388_608
 
+interface Placed {
+  readonly span: Span
+  readonly place: ChunkPlace
+}
+
 export class Chunks {
   readonly #context: Context
   readonly #cache = new Map<ChunkReference, Uint8Array>()
   #cachedBytes = 0
+  /** Chunks that are being read. */
+  readonly #underWay = new Map<ChunkReference, Promise<Uint8Array | undefined>>()
 
   constructor(context: Context) {
     this.#context = context
@@ -28,39 +35,49 @@ export class Chunks {
 
   /** Each span's chunk with absolute offsets, undefined where the object is gone. The bytes are shared: nobody may change them. Throws on damage. */
   async read(spans: readonly Span[]): Promise<readonly (Uint8Array | undefined)[]> {
-    const found = new Map<ChunkReference, Uint8Array>()
-    const missing: { span: Span; place: ChunkPlace }[] = []
+    const missing: Placed[] = []
     for (const span of spans) {
       const { ref } = span
       const cached = this.#cache.get(ref)
-      if (cached === undefined) missing.push({ span, place: decodeReference(ref) })
-      else {
+      if (cached !== undefined) {
         this.#cache.delete(ref)
         this.#cache.set(ref, cached)
-        found.set(ref, cached)
-      }
+      } else if (!this.#underWay.has(ref)) missing.push({ span, place: decodeReference(ref) })
     }
-    await Promise.all(
-      adjacentRuns(missing).map(async (run) => {
-        const first = run[0]
-        const last = run[run.length - 1]
-        if (first === undefined || last === undefined) return
-        const position = first.place.position
-        const lengthBytes = last.place.position + last.place.lengthBytes - position
-        const bytes = await this.#context.persist(() =>
-          this.#context.objects.read(segmentObjectKey(first.place.segment), position, lengthBytes),
-        )
-        if (bytes === undefined || bytes.byteLength < lengthBytes) return
-        for (const { span, place } of run) {
-          const at = place.position - position
-          const chunk = bytes.subarray(at, at + place.lengthBytes)
-          this.#open(chunk, span)
-          found.set(span.ref, chunk)
-          this.#keep(span.ref, run.length === 1 ? chunk : chunk.slice())
-        }
-      }),
+    for (const run of adjacentRuns(missing)) this.#begin(run)
+    return Promise.all(spans.map(({ ref }) => this.#underWay.get(ref) ?? this.#cache.get(ref)))
+  }
+
+  /** One read for a run; who wants a chunk of it meanwhile waits for the same: readers that a commit woke come together. */
+  #begin(run: readonly Placed[]): void {
+    const reading = this.#readRun(run)
+    for (const { span } of run) {
+      const chunk = reading.then((found) => found.get(span.ref))
+      this.#underWay.set(span.ref, chunk)
+      const forget = () => this.#underWay.delete(span.ref)
+      chunk.then(forget, forget)
+    }
+  }
+
+  async #readRun(run: readonly Placed[]): Promise<ReadonlyMap<ChunkReference, Uint8Array>> {
+    const found = new Map<ChunkReference, Uint8Array>()
+    const first = run[0]
+    const last = run[run.length - 1]
+    if (first === undefined || last === undefined) return found
+    const position = first.place.position
+    const lengthBytes = last.place.position + last.place.lengthBytes - position
+    const bytes = await this.#context.persist(() =>
+      this.#context.objects.read(segmentObjectKey(first.place.segment), position, lengthBytes),
     )
-    return spans.map(({ ref }) => found.get(ref))
+    if (bytes === undefined || bytes.byteLength < lengthBytes) return found
+    for (const { span, place } of run) {
+      const at = place.position - position
+      const chunk = bytes.subarray(at, at + place.lengthBytes)
+      this.#open(chunk, span)
+      found.set(span.ref, chunk)
+      this.#keep(span.ref, run.length === 1 ? chunk : chunk.slice())
+    }
+    return found
   }
 
   /** Checks the batches, and makes their offsets absolute in place: the bytes are nobody else's yet. */
@@ -98,8 +115,8 @@ export class Chunks {
   }
 }
 
-function adjacentRuns<Chunk extends { readonly place: ChunkPlace }>(chunks: readonly Chunk[]): Chunk[][] {
-  const runs: Chunk[][] = []
+function adjacentRuns(chunks: readonly Placed[]): Placed[][] {
+  const runs: Placed[][] = []
   for (const chunk of chunks) {
     const run = runs[runs.length - 1]
     const first = run?.[0]
