@@ -1,0 +1,72 @@
+/**
+ * `npm run bench [-- word ...]`: every figure beside a bare program's of the same run. docs/benchmarks.md says how it is
+ * measured, and holds the last run: `--write` puts it there.
+ */
+import { readFile, writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import { appendBench } from './append.ts'
+import { commitsBench } from './commits.ts'
+import { fetchBench } from './fetch.ts'
+import { type Figure, table } from './figures.ts'
+import { flightsBench } from './flights.ts'
+import { longPartition } from './long-partition.ts'
+import { produceBench } from './produce.ts'
+import { withTempDirectory } from './temp-directory.ts'
+
+/** What a bench gets. */
+export interface Bench {
+  /** A fresh directory, removed afterwards. */
+  readonly directory: string
+}
+
+const benches: Readonly<Record<string, (bench: Bench) => Promise<readonly Figure[]>>> = {
+  append: appendBench,
+  produce: produceBench,
+  fetch: fetchBench,
+  commits: commitsBench,
+  flights: flightsBench,
+}
+const page = new URL('../../docs/benchmarks.md', import.meta.url)
+const [begin, end] = ['<!-- the last run -->', '<!-- end of the last run -->']
+
+const words = process.argv.slice(2).filter((word) => !word.startsWith('-'))
+const isWanted = (name: string) => words.length === 0 || words.includes(name)
+const startedMs = performance.now()
+const seconds = (sinceMs: number) => ((performance.now() - sinceMs) / 1_000).toFixed(0)
+const figures: Figure[] = []
+for (const [name, run] of Object.entries(benches)) {
+  if (!isWanted(name)) continue
+  const benchStartedMs = performance.now()
+  figures.push(...(await withTempDirectory((directory) => run({ directory }))))
+  console.error(`${name}: ${seconds(benchStartedMs)} s`)
+}
+const parts: string[] = []
+if (figures.length > 0) parts.push(table(figures))
+const notes = figures.flatMap(({ what, note }) => (note === undefined ? [] : [`- ${what}: ${note}`]))
+if (notes.length > 0) parts.push(notes.join('\n'))
+if (isWanted('long-partition')) parts.push(await longPartitionTable())
+parts.push(
+  `${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model.trim()}, ${seconds(startedMs)} s.`,
+)
+const text = parts.join('\n\n')
+console.log(text)
+if (process.argv.includes('--write')) {
+  const old = await readFile(page, 'utf8')
+  const before = old.slice(0, old.indexOf(begin) + begin.length)
+  await writeFile(page, `${before}\n\n${text}\n\n${old.slice(old.indexOf(end))}`)
+}
+
+async function longPartitionTable(): Promise<string> {
+  const { records, appends, places } = await longPartition()
+  const rows = places.map(({ name, offset, requests, bytesRead, p50Ms }) => {
+    const asked = Object.entries(requests).map(([kind, count]) => `${count} ${kind}`)
+    return `| ${name} | ${offset.toLocaleString('en')} | ${asked.join(', ')} | ${Math.round(bytesRead).toLocaleString('en')} | ${p50Ms.toFixed(2)} |`
+  })
+  return [
+    `One fetch from a partition of ${records.toLocaleString('en')} records in ${appends.toLocaleString('en')} commits, nothing cached, in memory:`,
+    '',
+    '| where | offset | requests | bytes read | p50 ms |',
+    '|:------|-------:|:---------|-----------:|-------:|',
+    ...rows,
+  ].join('\n')
+}
