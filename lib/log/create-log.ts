@@ -38,18 +38,24 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
   const producerIds = new ProducerIds(context)
   const closing = new AbortController()
 
+  const underWay = new Set<Promise<unknown>>()
+
   /** The world's failures become refusals here; whatever else is thrown is a bug. */
   const answer = async <Value>(
     work: () => Promise<Value | Refusal>,
     effects: 'seen' | 'unseen' = 'seen',
   ): Promise<Value | Refusal> => {
     if (closing.signal.aborted) return refusal('SHUTTING_DOWN', 'The log is closing.')
+    const working = work()
+    underWay.add(working)
     try {
-      return await work()
+      return await working
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error
       if (error.effects === 'none' || effects === 'unseen') return refusalOfUnavailable(error)
       return refusal('OUTCOME_UNKNOWN', `The storage did not answer; the change may have been made (${error.message}).`)
+    } finally {
+      underWay.delete(working)
     }
   }
 
@@ -115,9 +121,12 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
 
     settled: () => context.settled(),
     close: async () => {
-      gather.close()
+      // Who was let in is answered, from wherever it is on its way: looking up its topic, waiting to be gathered, committing.
       closing.abort()
+      gather.hurry()
       context.commits.notifyAll()
+      await Promise.allSettled(underWay)
+      gather.close()
       await context.settled()
     },
   }

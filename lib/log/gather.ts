@@ -21,6 +21,7 @@ export class Gather {
   #inFlight = 0
   #lingering: AbortController | undefined
   #isClosed = false
+  #isHurried = false
 
   constructor(context: Context) {
     this.#context = context
@@ -56,10 +57,16 @@ export class Gather {
     })
   }
 
+  /** From here on nothing waits for company. */
+  hurry(): void {
+    this.#isHurried = true
+    this.#lingering?.abort(sent)
+  }
+
   /** No more appends; those that wait are written. */
   close(): void {
     this.#isClosed = true
-    this.#lingering?.abort(sent)
+    this.hurry()
   }
 
   #consider(): void {
@@ -68,7 +75,7 @@ export class Gather {
     else if (this.#lingering === undefined) {
       const lingering = new AbortController()
       this.#lingering = lingering
-      const lingerMs = this.#isClosed ? 0 : this.#context.settings.lingerMs
+      const lingerMs = this.#isHurried ? 0 : this.#context.settings.lingerMs
       this.#context.beside(async () => {
         await this.#context.clock.sleep(lingerMs, lingering.signal)
         if (this.#lingering === lingering) this.#lingering = undefined

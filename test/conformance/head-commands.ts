@@ -91,7 +91,9 @@ export class HeadCommands {
       chunks,
       seen: head.rolls - dice.pick([0, 0, 0, 0, 1, 1, 2, -1]),
       ...(dice.isLucky(2) && { expectedHw: around(dice, head.hw) }),
-      ...(dice.isLucky(leads) && { leaderEpoch: around(dice, head.leaseEpoch) }),
+      ...(dice.isLucky(leads)
+        ? { leaderEpoch: around(dice, head.leaseEpoch) }
+        : dice.isLucky(5) && { leaseSeen: dice.isLucky(8) ? head.leaseEpoch : around(dice, head.leaseEpoch) }),
     }
   }
 
