@@ -26,7 +26,13 @@ process.exitCode = await runCli(
     async startServer(options) {
       const { startServer } = await import('./server.ts')
       const { createLogger } = await import('./logger.ts')
-      return startServer({ ...options, logger: createLogger(process.env.HIGHWATER_LOG_LEVEL) })
+      const { AWS_ENDPOINT_URL: endpoint, HIGHWATER_LOG_LEVEL: level } = process.env
+      const { aws, ...rest } = options
+      return startServer({
+        ...rest,
+        ...(aws === undefined ? {} : { aws: { ...aws, ...(endpoint === undefined ? {} : { endpoint }) } }),
+        logger: createLogger(level),
+      })
     },
   },
 )

@@ -1,6 +1,7 @@
-/** The embedded server: the whole log in one process, over a data directory or in memory. */
+/** The server: the whole log in one process, over a data directory, in memory, or on S3 and DynamoDB beside others. */
 
 import { setFlagsFromString } from 'node:v8'
+import type { ServiceOptions } from '../lib/adapters/aws/aws-client.ts'
 import { nativeCodecs } from '../lib/adapters/codecs-native.ts'
 import { type DataDirectory, openDataDirectory } from '../lib/adapters/local/data-directory.ts'
 import { MemoryMetadata, MemoryObjects } from '../lib/adapters/memory.ts'
@@ -15,8 +16,10 @@ export interface StartOptions {
   readonly host: string
   /** 0: any that is free. */
   readonly port: number
-  /** undefined: in memory, gone when the server stops. */
+  /** Without this and `aws`: in memory, gone when the server stops. */
   readonly dataDir?: string
+  /** Stores on AWS, or on what speaks its protocols at `endpoint`. Any number of servers may share them. */
+  readonly aws?: { readonly bucket: string; readonly table: string } & ServiceOptions
   readonly settings?: Partial<Settings>
   /** Origins whose pages may read answers. @default none */
   readonly cors?: readonly string[]
@@ -59,13 +62,13 @@ function countBatchesAsHeap(): void {
 
 /** @throws StartError: wrong settings, a data directory or a port that cannot be had */
 export async function startServer(options: StartOptions): Promise<Started> {
-  const { host, port, dataDir, cors, publicUrl, logger } = options
-  const parsed = parseSettings({ ...options.settings, isSoleProcess: true })
+  const { host, port, dataDir, aws, cors, publicUrl, logger } = options
+  const parsed = parseSettings({ ...options.settings, isSoleProcess: aws === undefined })
   if (!parsed.ok) throw new StartError(parsed.message)
   const { settings } = parsed
   countBatchesAsHeap()
 
-  const stores = dataDir === undefined ? memoryStores() : await openStores(dataDir)
+  const stores = await storesOf(options)
   const log = createLog(
     {
       objects: stores.objects,
@@ -99,7 +102,10 @@ export async function startServer(options: StartOptions): Promise<Started> {
     await stores.close()
     throw new StartError(listenFailure(error, host, port), error)
   }
-  logger?.info({ url: server.url, dataDir, version: packageJson.version }, 'started')
+  logger?.info(
+    { url: server.url, dataDir, bucket: aws?.bucket, table: aws?.table, version: packageJson.version },
+    'started',
+  )
   const upkeep = setInterval(() => {
     log.maintain().then(
       (done) => logger?.debug(done, 'upkeep'),
@@ -126,6 +132,29 @@ export async function startServer(options: StartOptions): Promise<Started> {
 }
 
 type Stores = Pick<DataDirectory, 'objects' | 'metadata' | 'close'>
+
+async function storesOf({ dataDir, aws }: StartOptions): Promise<Stores> {
+  if (aws !== undefined) return awsStores(aws)
+  return dataDir === undefined ? memoryStores() : openStores(dataDir)
+}
+
+/** Loaded when it is wanted: the SDK is larger than all the rest. */
+async function awsStores({ bucket, table, ...service }: NonNullable<StartOptions['aws']>): Promise<Stores> {
+  const [{ S3Objects }, { DynamoDbMetadata }] = await Promise.all([
+    import('../lib/adapters/aws/s3-objects.ts'),
+    import('../lib/adapters/aws/dynamodb-metadata.ts'),
+  ])
+  const objects = new S3Objects({ ...service, bucket })
+  const metadata = new DynamoDbMetadata({ ...service, table })
+  return {
+    objects,
+    metadata,
+    close: async () => {
+      objects.close()
+      metadata.close()
+    },
+  }
+}
 
 function memoryStores(): Stores {
   return { objects: new MemoryObjects(), metadata: new MemoryMetadata(), close: async () => {} }

@@ -19,8 +19,10 @@ export interface CliIo {
 export interface StartServerOptions {
   readonly host: string
   readonly port: number
-  /** undefined: in memory. */
+  /** Without this and `aws`: in memory. */
   readonly dataDir?: string
+  /** The bucket and the table of a log that other processes may serve, too. */
+  readonly aws?: { readonly bucket: string; readonly table: string }
   readonly settings: Partial<Settings>
   readonly cors?: readonly string[]
   readonly publicUrl?: string

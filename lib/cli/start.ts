@@ -1,7 +1,7 @@
 /** `highwater start`: the embedded server, until it is told to stop. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type Setting, type Settings, settingsTable } from '../core/settings.ts'
-import { CliError, type CliGiven, type CliIo, Output, type StartServerOptions } from './io.ts'
+import { CliError, type CliGiven, type CliIo, exitCodes, Output, type StartServerOptions } from './io.ts'
 import { collect, wholeNumber } from './options.ts'
 
 /** The embedded server knows this better than anybody who starts it. */
@@ -12,6 +12,8 @@ interface StartFlags extends Record<string, unknown> {
   readonly host: string
   readonly data: string
   readonly memory?: boolean
+  readonly bucket?: string
+  readonly table?: string
   readonly cors?: readonly string[]
   readonly publicUrl?: string
 }
@@ -19,11 +21,13 @@ interface StartFlags extends Record<string, unknown> {
 export function addStart(program: Command, io: CliIo, given: CliGiven): void {
   const command = program
     .command('start')
-    .description('Start a server: the whole log in one process, in a directory or in memory.')
+    .description('Start a server: the whole log in one process, in a directory, in memory, or on S3 and DynamoDB.')
     .option('--port <number>', '0 for any that is free', wholeNumber(0, 65_535), 8082)
     .option('--host <address>', 'the address to listen on', '127.0.0.1')
     .option('--data <directory>', 'where everything is kept', './.highwater')
     .option('--memory', 'keep everything in memory, until the server stops')
+    .option('--bucket <name>', 'keep segments in this S3 bucket, with --table; any number of servers may share the two')
+    .option('--table <name>', 'keep metadata in this DynamoDB table (string keys pk and sk), with --bucket')
     .option('--cors <origin>', 'an origin whose pages may use the server, or *; may be repeated', collect)
     .option('--public-url <url>', 'where clients reach the server, where that is not what they connect to')
   for (const [name, setting] of Object.entries(settingsTable))
@@ -55,10 +59,17 @@ function startOptionsOf(flags: StartFlags): StartServerOptions {
     host: flags.host,
     port: flags.port,
     settings: settings as Partial<Settings>,
-    ...(flags.memory === true ? {} : { dataDir: flags.data }),
+    ...storesOf(flags),
     ...(flags.cors === undefined ? {} : { cors: flags.cors }),
     ...(flags.publicUrl === undefined ? {} : { publicUrl: flags.publicUrl }),
   }
+}
+
+function storesOf({ memory, bucket, table, data }: StartFlags): Pick<StartServerOptions, 'dataDir' | 'aws'> {
+  if (bucket === undefined && table === undefined) return memory === true ? {} : { dataDir: data }
+  if (bucket === undefined || table === undefined || memory === true)
+    throw new CliError('--bucket and --table go together, and without --memory.', exitCodes.usage)
+  return { aws: { bucket, table } }
 }
 
 async function start(options: StartServerOptions, io: CliIo, given: CliGiven): Promise<void> {
@@ -68,7 +79,7 @@ async function start(options: StartServerOptions, io: CliIo, given: CliGiven): P
   })
   try {
     // The one line of standard output: whoever starts the server from a script reads the URL here.
-    await new Output(io.stdout).write(`Highwater listens on ${server.url} (${options.dataDir ?? 'in memory'})\n`)
+    await new Output(io.stdout).write(`Highwater listens on ${server.url} (${placeOf(options)})\n`)
     await new Promise<void>((resolve) => {
       if (io.signal.aborted) resolve()
       io.signal.addEventListener('abort', () => resolve())
@@ -76,4 +87,9 @@ async function start(options: StartServerOptions, io: CliIo, given: CliGiven): P
   } finally {
     await server.close()
   }
+}
+
+function placeOf({ aws, dataDir }: StartServerOptions): string {
+  if (aws !== undefined) return `bucket ${aws.bucket}, table ${aws.table}`
+  return dataDir ?? 'in memory'
 }
