@@ -6,6 +6,7 @@ import type { AppendCommand, Head, HeadCommand, HeadDecision } from '../../lib/c
 import { decideHead } from '../../lib/core/head.ts'
 import { judgeProducer } from '../../lib/core/producer.ts'
 import type { ChunkReference } from '../../lib/core/reference.ts'
+import { findInRows, rowThatCounts } from '../../lib/core/row.ts'
 import type { Objects } from '../../lib/ports.ts'
 import type { Mutation } from './simulate.ts'
 
@@ -77,6 +78,24 @@ export const mutations: { readonly [name: string]: Mutation } = {
   /** R2. */
   'retries without proof of absence': { rules: { findInRows: () => ({ kind: 'absent' }) } },
 
+  /** R2. A row that a merge wrote, which names no appends, is read as if it named all of its own. */
+  'merged rows as proof of absence': {
+    rules: {
+      findInRows: (rows, ref, from, tailStart) =>
+        findInRows(
+          rows.map((row) => ({ ...row, isMerged: false })),
+          ref,
+          from,
+          tailStart,
+        ),
+    },
+  },
+
+  /** R1. Readers never look further than to the first row that begins after their offset. */
+  'readers only look near': {
+    rules: { rowThatCounts: (rows, x, isEnd) => rowThatCounts(rows, x, isEnd, 'near') },
+  },
+
   /** R1. The first row at or after an offset. */
   'the first row counts': {
     rules: {
@@ -109,6 +128,19 @@ export const mutations: { readonly [name: string]: Mutation } = {
         return judgeProducer(state, claim, isBelowFloor)
       },
     },
+  },
+
+  /** P1, P2. What the head remembers of a producer need not be what the writer saw. */
+  'no producer state seen': {
+    decide: appendsWith((head, command) => ({
+      ...command,
+      chunks: command.chunks.map(({ producer, ...chunk }) => {
+        const known = producer && head.producers[producer.key]
+        return producer?.home === 'head' && known !== undefined && producer.seen !== undefined
+          ? { ...chunk, producer: { ...producer, seen: known } }
+          : { ...chunk, ...(producer && { producer }) }
+      }),
+    })),
   },
 
   /** P4. */

@@ -10,7 +10,7 @@ import type { WorkerAnswer, WorkerRequest } from './worker.ts'
 const freshSeeds = 200
 /** The most seeds a mutation may take to be noticed. If one takes more, improve the schedule. */
 const mutationSeedsMax = 500
-const mutationRoot = 1
+const mutationRoot = 3
 
 const root = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
 console.log(`root seed ${root} (replay: SEED=${root} node --test test/sim/sim.test.ts)`)

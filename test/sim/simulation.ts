@@ -94,6 +94,8 @@ export class Simulation {
       sleep: (durationMs: number) => this.world.sleep(durationMs),
       random: faultDice.random,
       latencyMs: this.swarm.latencyMs,
+      lateMs: this.swarm.lateMs,
+      timeoutMs: [20, 30_000] as const,
       onFault: (kind: FaultKind, call: string) => {
         this.faults.set(kind, (this.faults.get(kind) ?? 0) + 1)
         this.history.note(`${name} ! ${kind} ${call}`)

@@ -40,6 +40,8 @@ export interface Swarm {
   /** Probability that a call to the disk fails, with what it should have made durable lost. */
   readonly diskFaults: number
   readonly latencyMs: readonly [number, number]
+  /** How late a request may arrive, or come once more. */
+  readonly lateMs: readonly [number, number]
   /** Largest difference of a process's clock from the true time. */
   readonly skewMs: number
   readonly settings: Partial<Settings>
@@ -101,6 +103,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     ...(blight.chance(0.3) && !without.has('blight') ? { blight: blighted } : {}),
     diskFaults: own.chance(0.3) && !without.has('disk-faults') ? own.scattered(0.0003, 0.01) : 0,
     latencyMs: [own.between(0, 2), own.scattered(2, 40)],
+    lateMs: [own.pick([5, 100]), own.pick([2_000, 10_800_000, 10_800_000])],
     skewMs: own.chance(0.5) ? own.scattered(10, 600_000) : 0,
     settings: {
       lingerMs: own.pick([0, 0, 1, 5]),
