@@ -61,10 +61,23 @@ const fencedAttemptsMax = 5
 /** A reason of our own: without one, each abort makes an exception with a stack. */
 const committed = 'committed'
 
+/** How far a flush is. Neither is told where it fails before. */
+export interface FlushProgress {
+  /** Its bytes are durable; what is left takes little. */
+  uploaded(): void
+  /** Its chunks were committed or refused once. Some may still wait for what comes before them, which may have to be written yet. */
+  attempted(): void
+}
+
 /** Settles every append, whatever happens. */
-export async function flush(context: Context, queue: PartitionQueue, appends: readonly PendingAppend[]): Promise<void> {
+export async function flush(
+  context: Context,
+  queue: PartitionQueue,
+  appends: readonly PendingAppend[],
+  progress: FlushProgress,
+): Promise<void> {
   try {
-    await flushChunks(context, queue, gatherChunks(appends), '', 1)
+    await flushChunks(context, queue, gatherChunks(appends), '', 1, progress)
   } catch (error) {
     const why = refusal('INTERNAL', `The append failed: ${error instanceof Error ? error.message : error}`)
     for (const append of appends) append.settle({ kind: 'refused', refusal: why })
@@ -98,11 +111,15 @@ async function flushChunks(
   chunks: readonly Chunk[],
   above: SegmentId | '',
   fencedAttempt: number,
+  progress: FlushProgress,
 ): Promise<void> {
   const sinceMs = context.clock.now() - context.settings.headAgeMsMax
   const plan = encodeSegment(chunks.map(chunkInput), context.codecs)
   const uploading = putSegment(context, plan, above).then(
-    (segment) => ({ segment }),
+    (segment) => {
+      progress.uploaded()
+      return { segment }
+    },
     (error: unknown) => {
       if (!(error instanceof Unavailable)) throw error
       return { failure: refusalOfUnavailable(error) }
@@ -110,6 +127,7 @@ async function flushChunks(
   )
   const fenced: FencedChunk[] = []
   const partitions = [...Map.groupBy(chunks.keys(), (index) => headKeyText(chunkAt(chunks, index).key)).values()]
+  let unattempted = partitions.length
   await Promise.all(
     partitions.map(async (indexes) => {
       const key = chunkAt(chunks, indexes[0] ?? 0).key
@@ -132,6 +150,8 @@ async function flushChunks(
           else settleChunk(unit.chunk, outcome)
         })
       })
+      unattempted--
+      if (unattempted === 0) progress.attempted()
       await Promise.all(gaps.map((unit) => commitAfterGap(context, queue, unit, fenced)))
     }),
   )
@@ -149,7 +169,7 @@ async function flushChunks(
       .sort()
       .at(-1) ?? ''
   const again = fenced.map(({ chunk }) => chunk)
-  await flushChunks(context, queue, again, highest, fencedAttempt + 1)
+  await flushChunks(context, queue, again, highest, fencedAttempt + 1, progress)
 }
 
 function chunkAt(chunks: readonly Chunk[], index: number): Chunk {

@@ -87,21 +87,31 @@ export class Gather {
   #send(): void {
     this.#lingering?.abort(sent)
     this.#lingering = undefined
-    const appends = this.#take()
+    const { appends, isFull } = this.#take()
     this.#inFlight++
+    let holdsPlace = true
+    const giveWay = () => {
+      if (!holdsPlace) return
+      holdsPlace = false
+      this.#inFlight--
+      this.#consider()
+    }
     this.#context.beside(async () => {
       try {
-        await flush(this.#context, this.#queue, appends)
+        await flush(this.#context, this.#queue, appends, {
+          // Of a full one the next has nothing to gain by waiting; behind a small one, appends gather until it is answered.
+          uploaded: () => isFull && giveWay(),
+          attempted: giveWay,
+        })
       } finally {
-        this.#inFlight--
-        this.#consider()
+        giveWay()
       }
     })
     this.#consider()
   }
 
-  /** The appends of one segment: up to the size, at least one. */
-  #take(): PendingAppend[] {
+  /** The appends of one segment: up to the size, at least one. `isFull`: no more of them would have fitted, as far as is known. */
+  #take(): { appends: PendingAppend[]; isFull: boolean } {
     const { segmentBytesMax } = this.#context.settings
     let count = 0
     let bytes = 0
@@ -111,7 +121,8 @@ export class Gather {
       count++
     }
     this.#waitingBytes -= bytes
-    return this.#waiting.splice(0, count)
+    const appends = this.#waiting.splice(0, count)
+    return { appends, isFull: this.#waiting.length > 0 || bytes >= segmentBytesMax }
   }
 }
 

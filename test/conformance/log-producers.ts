@@ -48,6 +48,22 @@ export function producerSuite(name: string, factory: StoresFactory): void {
         assert.equal((await readAll(log)).length, 8)
       }))
 
+    it('batches that wait for one before them keep nobody from writing, least of all that one', () =>
+      withLog(
+        factory,
+        async ({ log }) => {
+          await createTopic(log)
+          // One flush at a time, and each of these fills one.
+          const values = ['third', 'second', 'first'].map((text) => text.padEnd(4_096, '.'))
+          const offsets = await Promise.all(
+            [2, 1, 0].map((sequence, index) => appended(log, [values[index]!], { producer: stamp(1, sequence) })),
+          )
+          assert.deepEqual(offsets, [2, 1, 0])
+          assert.deepEqual(await readAll(log), values.toReversed())
+        },
+        { flushesInFlightMax: 1, segmentBytesMax: 4_096, sequenceGapWaitMs: 10_000 },
+      ))
+
     it('a gap in sequence is refused with the expected number', () =>
       withLog(factory, async ({ log }) => {
         await createTopic(log)
