@@ -16,52 +16,20 @@
  * C4 a request that was refused may come once more, and find its condition true: what is sent can only be refused for good,
  *    by something that never goes back. What a head shows to be too early or not allowed is not sent at all.
  */
-import type { Refusal } from '../core/errors.ts'
-import { refusal, Unavailable } from '../core/errors.ts'
-import type { AppendChunk, AppendCommand, AppendProducer, Head, HeadKey, HeadRefusal } from '../core/head.ts'
+import { Unavailable } from '../core/errors.ts'
+import type { AppendChunk, AppendCommand, Head, HeadKey, HeadRefusal } from '../core/head.ts'
 import { chunksPerAppendMax, decideHead, headProducersMax, tailStart, wantsRoll } from '../core/head.ts'
-import type { Item, ProducerItem } from '../core/items.ts'
-import { offsetSortKey, producerItemKey, rowsCollection } from '../core/items.ts'
-import type { EpochMs, Offset, ProducerKey, SegmentId } from '../core/names.ts'
-import { producerIdOfKey } from '../core/names.ts'
-import type { ProducerClaim, ProducerState } from '../core/producer.ts'
-import { producerAfter } from '../core/producer.ts'
-import type { ChunkReference } from '../core/reference.ts'
+import { offsetSortKey, rowsCollection } from '../core/items.ts'
+import type { EpochMs, Offset, ProducerKey } from '../core/names.ts'
 import { segmentOfReference } from '../core/reference.ts'
 import type { Row } from '../core/row.ts'
 import { parseRow } from '../core/row.ts'
 import type { ItemWrite } from '../ports.ts'
+import type { CommitOutcome, CommitUnit, Settle } from './commit-outcomes.ts'
+import { fencedLeader, outcomeUnknown, refusalOfUnavailable, unexpectedOffset } from './commit-outcomes.ts'
 import type { Context } from './context.ts'
+import { placeProducer } from './producer-placement.ts'
 import { rollPartition } from './roll.ts'
-
-/** One chunk on its way: one reference, one fate. */
-export interface CommitUnit {
-  readonly ref: ChunkReference
-  /** Records in the chunk. */
-  readonly count: number
-  readonly producer?: UnitProducer
-  readonly expectedOffset?: Offset
-  readonly leaderEpoch?: number
-}
-
-export interface UnitProducer {
-  readonly key: ProducerKey
-  readonly claim: ProducerClaim
-  /** Set for an idempotency key: hash of the content. Its state never lives in the head. */
-  readonly fingerprint?: string
-}
-
-export type CommitOutcome =
-  | { readonly kind: 'committed'; readonly base: Offset; readonly isDuplicate: boolean }
-  | { readonly kind: 'refused'; readonly refusal: Refusal }
-  /** The topic was deleted; nothing was committed. */
-  | { readonly kind: 'deleted' }
-  /** The sweep's fence is above the segment: upload again under an id that is larger than this. Nothing was committed, or can be. */
-  | { readonly kind: 'fenced'; readonly minSegment: SegmentId }
-  /** Ahead of its producer's sequence; what comes before it may be on its way. */
-  | { readonly kind: 'gap'; readonly expected: number }
-
-export type Settle<Unit> = (unit: Unit, outcome: CommitOutcome) => void
 
 /**
  * Commits the units in their order and settles each exactly once. `sinceMs`: a head seen then or later may serve as the
@@ -334,122 +302,6 @@ function mayNotBeSent(key: HeadKey, head: Head, unit: CommitUnit): CommitOutcome
   return isFenced ? fencedLeader(key, head.leaseEpoch, leaderEpoch) : undefined
 }
 
-type Placed =
-  | { readonly kind: 'settled'; readonly outcome: CommitOutcome }
-  | { readonly kind: 'placed'; readonly producer: AppendProducer; readonly also?: ItemWrite }
-
-/** What the partition remembers of the producer, in the head or in its item, judged; and where its next state goes. */
-async function placeProducer(
-  context: Context,
-  key: HeadKey,
-  head: Head,
-  producer: UnitProducer,
-  base: Offset,
-  hasRoom: boolean,
-): Promise<Placed> {
-  const { key: producerKey, claim, fingerprint } = producer
-  const inHead = head.producers[producerKey]
-  if (inHead !== undefined) {
-    const outcome = judge(context, key, head, producerKey, claim, inHead)
-    if (outcome !== undefined) return { kind: 'settled', outcome }
-    return { kind: 'placed', producer: { key: producerKey, claim, home: 'head', seen: inHead } }
-  }
-  const itemKey = producerItemKey(key.topicId, key.partition, producerKey)
-  const item = await context.persist(() => context.metadata.get(itemKey))
-  const stored = item?.value as unknown as ProducerItem | undefined
-  if (fingerprint !== undefined && stored !== undefined)
-    return { kind: 'settled', outcome: judgeIdempotencyKey(producerKey, fingerprint, stored) }
-  const outcome = judge(context, key, head, producerKey, claim, stored?.state)
-  if (outcome !== undefined && item === undefined) {
-    // In neither: it may have moved from the item into the head between the two reads.
-    const now = await context.heads.read(key)
-    if (now?.producers[producerKey] !== undefined) return placeProducer(context, key, now, producer, base, hasRoom)
-  }
-  if (outcome !== undefined) return { kind: 'settled', outcome }
-  if (hasRoom && fingerprint === undefined)
-    return {
-      kind: 'placed',
-      producer: {
-        key: producerKey,
-        claim,
-        home: 'head',
-        seen: undefined,
-        ...(stored === undefined ? {} : { carried: stored.state }),
-      },
-      also:
-        item === undefined
-          ? { op: 'check', key: itemKey, if: 'absent' }
-          : { op: 'delete', key: itemKey, if: { version: item.version } },
-    }
-  const value: ProducerItem = {
-    state: producerAfter(stored?.state, claim, base),
-    usedMs: context.clock.now(),
-    ...(fingerprint === undefined ? {} : { fingerprint }),
-  }
-  return {
-    kind: 'placed',
-    producer: { key: producerKey, claim, home: 'item', seen: stored?.state },
-    also: {
-      op: 'put',
-      key: itemKey,
-      version: context.newVersion(),
-      value: value as unknown as Item['value'],
-      if: item === undefined ? 'absent' : { version: item.version },
-    },
-  }
-}
-
-/** The outcome of a batch that cannot be the producer's next, or undefined if it is. */
-function judge(
-  context: Context,
-  key: HeadKey,
-  head: Head,
-  producerKey: ProducerKey,
-  claim: ProducerClaim,
-  state: ProducerState | undefined,
-): CommitOutcome | undefined {
-  const id = producerIdOfKey(producerKey)
-  const judgement = context.rules.judgeProducer(state, claim, id !== undefined && id < head.producerFloor)
-  const who = `producer ${producerKey}, epoch ${claim.epoch}, partition ${key.partition}`
-  switch (judgement.kind) {
-    case 'next':
-      return undefined
-    case 'duplicate':
-      return { kind: 'committed', base: judgement.base, isDuplicate: true }
-    case 'duplicate-forgotten':
-      return refused(
-        refusal(
-          'DUPLICATE_SEQUENCE_NUMBER',
-          `Sequences ${claim.first} to ${claim.last} were committed before (${who}); the last one is ${judgement.lastSequence}.`,
-          { lastSequence: judgement.lastSequence },
-        ),
-      )
-    case 'gap':
-      return { kind: 'gap', expected: judgement.expected }
-    case 'fenced':
-      return refused(
-        refusal('INVALID_PRODUCER_EPOCH', `Epoch ${claim.epoch} is fenced by ${judgement.epoch} (${who}).`, {
-          epoch: judgement.epoch,
-        }),
-      )
-    case 'unknown':
-      return refused(
-        refusal('UNKNOWN_PRODUCER_ID', `The partition may have forgotten this producer (${who}); nothing was written.`),
-      )
-    default:
-      return judgement satisfies never
-  }
-}
-
-function judgeIdempotencyKey(key: ProducerKey, fingerprint: string, stored: ProducerItem): CommitOutcome {
-  const first = stored.state.batches[0]
-  if (stored.fingerprint === fingerprint && first !== undefined)
-    return { kind: 'committed', base: first.base, isDuplicate: true }
-  return refused(
-    refusal('IDEMPOTENCY_KEY_REUSED', `Idempotency-Key ${JSON.stringify(key.slice(1))} was used for another content.`),
-  )
-}
-
 /** What a refusal means for the units; those it says nothing about stay open and are sent again. */
 async function answerRefusal<Unit extends CommitUnit>(
   context: Context,
@@ -487,46 +339,4 @@ async function answerRefusal<Unit extends CommitUnit>(
     default:
       return why satisfies never
   }
-}
-
-function unexpectedOffset(key: HeadKey, hw: Offset, expectedOffset: Offset): CommitOutcome {
-  return refused(
-    refusal(
-      'UNEXPECTED_END_OFFSET',
-      `The end offset of partition ${key.partition} is ${hw}, not ${expectedOffset}; nothing was written.`,
-      { endOffset: hw },
-    ),
-  )
-}
-
-function fencedLeader(key: HeadKey, epoch: number, leaderEpoch: number | undefined): CommitOutcome {
-  const message =
-    leaderEpoch === undefined
-      ? `Partition ${key.partition} is led exclusively, in epoch ${epoch}.`
-      : `Leader epoch ${leaderEpoch} is fenced by ${epoch} (partition ${key.partition}).`
-  return refused(refusal('FENCED_LEADER_EPOCH', message, { epoch }))
-}
-
-function refused(value: Refusal): CommitOutcome {
-  return { kind: 'refused', refusal: value }
-}
-
-function outcomeUnknown(key: HeadKey): CommitOutcome {
-  return refused(
-    refusal(
-      'OUTCOME_UNKNOWN',
-      `The metadata store did not answer and it cannot be told whether the append to partition ${key.partition} was committed.`,
-    ),
-  )
-}
-
-export function refusalOfUnavailable(error: Unavailable | undefined): Refusal {
-  if (error?.why === 'full')
-    return refusal('STORAGE_FULL', `The storage has no room: ${error.message}. Nothing was written.`)
-  if (error?.why === 'closed') return refusal('SHUTTING_DOWN', 'The log is closing; nothing was written.')
-  return refusal(
-    'STORAGE_UNAVAILABLE',
-    `The storage could not take the write${error === undefined ? '' : ` (${error.message})`}; nothing was written.`,
-    { retryAfterMs: 1_000 },
-  )
 }

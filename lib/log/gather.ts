@@ -3,7 +3,7 @@
  * linger; while `flushesInFlightMax` are writing, appends wait and gather. Bounded by `pendingBytesMax` (D8).
  */
 import { refusal, Unavailable } from '../core/errors.ts'
-import { refusalOfUnavailable } from './commit.ts'
+import { refusalOfUnavailable } from './commit-outcomes.ts'
 import type { Context } from './context.ts'
 import type { AppendOutcome, PendingAppend } from './flush.ts'
 import { flush } from './flush.ts'
