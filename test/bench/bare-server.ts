@@ -3,6 +3,7 @@
  *
  *     POST /read     read the body
  *     POST /parse    read the body and JSON.parse it
+ *     POST /store    read the body, checksum it, write it with up to three others to a new file, sync, answer; two files at once
  *     POST /sync     read the body, append it to a file, sync, answer; what comes meanwhile shares the next sync
  *     GET  /bytes    read 1 MiB of a file and send it
  *     GET  /json     JSON.stringify of an answer that was set before
@@ -10,6 +11,7 @@
 import { open } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { nativeCodecs } from '../../lib/adapters/codecs-native.ts'
 import { answerCalls } from './child.ts'
 
 const directory = process.argv[2] ?? ''
@@ -20,6 +22,9 @@ let dataBytes = 0
 let toStringify: unknown
 let waiting: { readonly body: Buffer; readonly answer: () => void }[] = []
 let isWriting = false
+const toStore: typeof waiting = []
+let filesUnderWay = 0
+let filesWritten = 0
 
 const server = createServer(async (request, response) => {
   switch (request.url) {
@@ -30,6 +35,13 @@ const server = createServer(async (request, response) => {
     case '/parse': {
       const parsed = JSON.parse((await bodyOf(request)).toString()) as { records: unknown[] }
       reply(response, `{"count":${parsed.records.length}}`)
+      return
+    }
+    case '/store': {
+      const body = await bodyOf(request)
+      nativeCodecs.crc32c(body)
+      toStore.push({ body, answer: () => reply(response, '{}') })
+      void store()
       return
     }
     case '/sync': {
@@ -73,6 +85,19 @@ async function write(): Promise<void> {
     for (const { answer } of group) answer()
   }
   isWriting = false
+}
+
+async function store(): Promise<void> {
+  if (filesUnderWay >= 2 || toStore.length === 0) return
+  const group = toStore.splice(0, 4)
+  filesUnderWay++
+  const file = await open(`${directory}/stored-${filesWritten++}`, 'wx')
+  await file.writev(group.map(({ body }) => body))
+  await file.sync()
+  await file.close()
+  filesUnderWay--
+  for (const { answer } of group) answer()
+  void store()
 }
 
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -31,6 +31,12 @@ export async function produceBench({ directory }: Bench): Promise<readonly Figur
   for (const { what, kind, isOnFiles, aim } of [
     { what: 'HTTP produce, batches of 1 MiB, memory', kind: raw, isOnFiles: false, aim: 0.6 },
     { what: 'HTTP produce, batches of 1 MiB, files', kind: raw, isOnFiles: true, aim: 0.6 },
+    {
+      what: '— against a server that stores them too',
+      kind: { ...raw, barePath: '/store' },
+      isOnFiles: true,
+      aim: 0.7,
+    },
     { what: 'HTTP produce v2 JSON, 1,000 records, memory', kind: json, isOnFiles: false, aim: 0.5 },
     { what: 'HTTP produce v2 JSON, 1,000 records, files', kind: json, isOnFiles: true, aim: 0.5 },
   ]) {
