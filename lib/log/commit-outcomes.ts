@@ -68,7 +68,7 @@ export function outcomeUnknown(key: HeadKey): CommitOutcome {
 
 export function refusalOfUnavailable(error: Unavailable | undefined): Refusal {
   if (error?.why === 'full')
-    return refusal('STORAGE_FULL', `The storage has no room: ${error.message}. Nothing was written.`)
+    return refusal('STORAGE_FULL', `The storage has no room. ${error.message} Nothing was written.`)
   if (error?.why === 'closed') return refusal('SHUTTING_DOWN', 'The log is closing; nothing was written.')
   return refusal(
     'STORAGE_UNAVAILABLE',
