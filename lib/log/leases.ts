@@ -34,7 +34,7 @@ export async function acquireLease(
   })
 }
 
-export async function renewLease(
+export function renewLease(
   context: Context,
   topics: Topics,
   topic: string,
@@ -42,25 +42,12 @@ export async function renewLease(
   owner: string,
   epoch: number,
 ): Promise<Answer<LeaseGrant>> {
-  const found = await topics.resolve(topic)
-  if (!found.ok) return found
-  return write(
-    context,
-    { topicId: found.topic.id, partition },
-    {
-      kind: 'lease',
-      act: 'renew',
-      claim: {
-        owner,
-        seenEpoch: epoch,
-        untilMs: context.clock.now() + context.settings.leaseDurationMs,
-        isExclusive: false,
-      },
-    },
-  )
+  const untilMs = context.clock.now() + context.settings.leaseDurationMs
+  const claim = { owner, seenEpoch: epoch, untilMs, isExclusive: false }
+  return writeAsHolder(context, topics, topic, partition, { kind: 'lease', act: 'renew', claim })
 }
 
-export async function releaseLease(
+export function releaseLease(
   context: Context,
   topics: Topics,
   topic: string,
@@ -68,17 +55,21 @@ export async function releaseLease(
   owner: string,
   epoch: number,
 ): Promise<Answer<object>> {
+  const claim = { owner, seenEpoch: epoch, untilMs: 0, isExclusive: false }
+  return writeAsHolder(context, topics, topic, partition, { kind: 'lease', act: 'release', claim })
+}
+
+/** The holder needs no look at the head: its epoch is the condition. */
+async function writeAsHolder(
+  context: Context,
+  topics: Topics,
+  topic: string,
+  partition: number,
+  command: LeaseCommand,
+): Promise<Answer<LeaseGrant>> {
   const found = await topics.resolve(topic)
   if (!found.ok) return found
-  return write(
-    context,
-    { topicId: found.topic.id, partition },
-    {
-      kind: 'lease',
-      act: 'release',
-      claim: { owner, seenEpoch: epoch, untilMs: 0, isExclusive: false },
-    },
-  )
+  return write(context, { topicId: found.topic.id, partition }, command)
 }
 
 async function write(
