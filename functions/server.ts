@@ -8,6 +8,7 @@ import { MemoryMetadata, MemoryObjects } from '../lib/adapters/memory.ts'
 import { systemClock, systemRandom } from '../lib/adapters/system.ts'
 import { parseSettings, type Settings } from '../lib/core/settings.ts'
 import { createApp } from '../lib/http/app.ts'
+import { allRoutes } from '../lib/http/faces.ts'
 import { type RunningServer, serve } from '../lib/http/node-server.ts'
 import { createLog } from '../lib/log/create-log.ts'
 import packageJson from '../package.json' with { type: 'json' }
@@ -81,6 +82,7 @@ export async function startServer(options: StartOptions): Promise<Started> {
     settings,
   )
   const app = createApp({
+    routes: allRoutes,
     log,
     settings,
     codecs: nativeCodecs,

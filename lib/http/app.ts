@@ -9,18 +9,19 @@ import { type Refusal, refusal } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import type { Log } from '../log/log.ts'
 import { allowHeader, corsHeaders, optionsReply } from './cors.ts'
-import { describeRoutes } from './openapi.ts'
-import { rawRoutes } from './raw.ts'
-import { recordsReadRoutes } from './records-read.ts'
 import { refusalOfThrown, refusalReply } from './replies.ts'
 import { type BodySource, emptySource, readRequestBody, streamSource } from './request-body.ts'
-import type { HttpRequest, Reply, Route, RouteContext } from './route.ts'
+import type { HttpRequest, Reply, Route, RouteContext, Work } from './route.ts'
 import { createRouter, type Match } from './router.ts'
-import { serverRoutes } from './server-routes.ts'
-import { v2Routes } from './v2-routes.ts'
-import { v3Routes } from './v3-routes.ts'
 
 export interface AppOptions {
+  /** What is there: faces.ts has all of them. */
+  readonly routes: readonly Route[]
+  /**
+   * Which of them are served here; of the others is known only that they are there, for `Allow` and OPTIONS.
+   * @default all
+   */
+  readonly work?: Work
   readonly log: Log
   readonly settings: Settings
   readonly codecs: Codecs
@@ -73,17 +74,12 @@ export interface App {
   answer(request: HttpRequest, transport: Transport): Promise<Reply>
   /** The same for everybody who speaks in web requests and responses. Never rejects. */
   fetch(request: Request): Promise<Response>
-  readonly openApi: object
-  readonly routes: readonly Route[]
 }
 
 export function createApp(options: AppOptions): App {
-  const { log, settings, codecs, now = Date.now, cors = [], publicUrl, onFailure, onAnswer } = options
-  const faces: readonly Route[] = [...rawRoutes, ...recordsReadRoutes, ...v2Routes, ...v3Routes]
-  const routes: Route[] = [...faces, ...serverRoutes(() => document)]
-  const openApi = describeRoutes(routes, options.version ?? '0.0.0')
-  const document = JSON.stringify(openApi)
-  const router = createRouter(routes)
+  const { log, settings, codecs, work, version = '0.0.0', now = Date.now, cors = [] } = options
+  const { publicUrl, onFailure, onAnswer } = options
+  const router = createRouter(options.routes)
   const fixedBaseUrl = publicUrl?.replace(/\/+$/, '')
 
   async function answer(request: HttpRequest, transport: Transport): Promise<Reply> {
@@ -110,6 +106,7 @@ export function createApp(options: AppOptions): App {
     const { method } = request
     const match = router.match(method, path, mediaTypeOf(request.headers.get('content-type')))
     if (match.kind !== 'route') return misdirected(match, request, path)
+    if (work !== undefined && match.route.work !== work) return servedElsewhere(request, path)
 
     const context: RouteContext = {
       log,
@@ -120,13 +117,14 @@ export function createApp(options: AppOptions): App {
       query: new URLSearchParams(search),
       baseUrl: (fixedBaseUrl ?? origin) + match.prefix,
       requestId,
+      version,
       get signal() {
         return transport.signal
       },
       now,
       readBody: () => readRequestBody(request, transport.body ?? emptySource, settings.appendBytesMax),
-      unattended(work) {
-        work.then(
+      unattended(working) {
+        working.then(
           (outcome) => {
             if (isRefusal(outcome)) onFailure?.({ requestId, method, path, message: outcome.message })
           },
@@ -173,8 +171,6 @@ export function createApp(options: AppOptions): App {
 
   return {
     answer,
-    openApi,
-    routes,
     async fetch(request) {
       const reply = await answer(request, {
         signal: request.signal,
@@ -183,6 +179,13 @@ export function createApp(options: AppOptions): App {
       return toResponse(reply)
     },
   }
+}
+
+/** Whoever hands out the requests did not know this path for one of its own: it has a slash too many, for example. */
+function servedElsewhere({ method }: HttpRequest, path: string): Reply {
+  return refusalReply(
+    refusal('NOT_FOUND', `${method} ${path} is not served here. Is the path written as it is documented?`),
+  )
 }
 
 function finish(reply: Reply, requestId: string, cors: Readonly<Record<string, string>>): Reply {

@@ -47,6 +47,7 @@ const appendedSchema: JsonSchema = {
 
 export const rawRoutes: readonly Route[] = [
   {
+    work: 'produce',
     method: 'POST',
     path: '/topics/{topic}/partitions/{partition}',
     mediaTypes: [batchesType],
@@ -70,6 +71,7 @@ export const rawRoutes: readonly Route[] = [
     handle: append,
   },
   {
+    work: 'produce',
     method: 'POST',
     path: '/producers',
     operation: {

@@ -14,7 +14,7 @@ import { negotiate } from './accept.ts'
 import { pathPartition, queryInteger } from './parameters.ts'
 import { batchesType } from './raw.ts'
 import { type EmbeddedFormat, recordsJson } from './record-json.ts'
-import { emptyReply, jsonReply, refusalReply } from './replies.ts'
+import { emptyReply, refusalReply } from './replies.ts'
 import type { JsonSchema, OpenApiParameter, Reply, Route, RouteContext } from './route.ts'
 
 /** The first is what a client without a preference gets. */
@@ -77,6 +77,7 @@ const offsetHeader = { schema: { type: 'integer' } } as const
 
 export const recordsReadRoutes: readonly Route[] = [
   {
+    work: 'fetch',
     method: 'GET',
     path: '/topics/{topic}/partitions/{partition}/records',
     operation: {
@@ -104,39 +105,6 @@ export const recordsReadRoutes: readonly Route[] = [
       },
     },
     handle: readRecords,
-  },
-  {
-    method: 'DELETE',
-    path: '/topics/{topic}/partitions/{partition}/records',
-    operation: {
-      operationId: 'deleteRecords',
-      summary: 'Delete the records before an offset',
-      tags: ['Raw batches'],
-      parameters: [
-        {
-          name: 'before_offset',
-          in: 'query',
-          required: true,
-          description: '-1: all there are',
-          schema: { type: 'integer', minimum: -1 },
-        },
-      ],
-      responses: {
-        200: {
-          description: 'They are no longer answered',
-          content: {
-            'application/json': {
-              schema: {
-                type: 'object',
-                required: ['beginning_offset'],
-                properties: { beginning_offset: { type: 'integer' } },
-              },
-            },
-          },
-        },
-      },
-    },
-    handle: deleteRecords,
   },
 ]
 
@@ -231,16 +199,4 @@ function matches(ifNoneMatch: string | null, etag: string): boolean {
   if (ifNoneMatch === null) return false
   const opaque = (tag: string) => tag.trim().replace(/^W\//, '')
   return ifNoneMatch.split(',').some((tag) => tag.trim() === '*' || opaque(tag) === opaque(etag))
-}
-
-async function deleteRecords(context: RouteContext): Promise<Reply> {
-  const partition = pathPartition(context)
-  if (!partition.ok) return refusalReply(partition)
-  const before = queryInteger(context.query, 'before_offset', -1)
-  if (!before.ok) return refusalReply(before)
-  if (before.value === undefined)
-    return refusalReply(refusal('INVALID_REQUEST', 'Say which records: before_offset is missing (-1 for all).'))
-  const deleted = await context.log.deleteRecords(context.params.topic ?? '', partition.value, before.value)
-  if (!deleted.ok) return refusalReply(deleted)
-  return jsonReply(200, { beginning_offset: deleted.startOffset })
 }

@@ -42,6 +42,8 @@ export interface RouteContext {
   /** For absolute links: scheme, host and the prefix that the request came by, without a slash at the end. */
   readonly baseUrl: string
   readonly requestId: string
+  /** Of Highwater. */
+  readonly version: string
   /** Aborted when nobody waits for the answer any more: the client went away, or the server is stopping. */
   readonly signal: AbortSignal
   readonly now: () => number
@@ -57,7 +59,14 @@ export interface RouteContext {
 
 export type Body = { readonly ok: true; readonly bytes: Uint8Array } | Refusal
 
+/**
+ * Which of the functions serves a route; each has a role that allows it no more than its work. A server serves them all.
+ * Routes that share a method and a path share their work: a gateway does not look at media types.
+ */
+export type Work = 'produce' | 'fetch' | 'consume' | 'admin'
+
 export interface Route {
+  readonly work: Work
   readonly method: Method
   /** As OpenAPI writes it: `/topics/{topic}/partitions/{partition}`. A literal segment wins over a parameter. */
   readonly path: string

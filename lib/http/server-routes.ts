@@ -1,4 +1,4 @@
-/** What a server says about itself: its description and its health. */
+/** What a server says about itself: that it is there, and its health. */
 import { Unavailable } from '../core/errors.ts'
 import { jsonReply } from './replies.ts'
 import type { JsonSchema, OpenApiResponse, Route, RouteContext } from './route.ts'
@@ -6,71 +6,56 @@ import type { JsonSchema, OpenApiResponse, Route, RouteContext } from './route.t
 /** How long a health check waits for the metadata store before it says no. */
 const readyWaitMsMax = 2_000
 
-/** @param openApi the document as JSON; called when it is asked for */
-export function serverRoutes(openApi: () => string): readonly Route[] {
-  return [
-    {
-      method: 'GET',
-      path: '/',
-      operation: {
-        operationId: 'getRoot',
-        summary: 'An empty object: how clients of the REST Proxy look whether it is there',
-        tags: ['Kafka REST v2'],
-        responses: { 200: { description: 'It is', content: { 'application/json': { schema: { const: {} } } } } },
-      },
-      handle: async () => jsonReply(200, {}),
-    },
-    {
-      method: 'GET',
-      path: '/openapi.json',
-      operation: {
-        operationId: 'getOpenApi',
-        summary: 'This document',
-        tags: ['Server'],
-        responses: { 200: { description: 'OpenAPI 3.1', content: { 'application/json': {} } } },
-      },
-      handle: async () => ({
-        status: 200,
-        headers: { 'content-type': 'application/json', 'cache-control': 'no-cache' },
-        body: openApi(),
-      }),
-    },
-    {
-      method: 'GET',
-      path: '/health',
-      operation: {
-        operationId: 'getHealth',
-        summary: 'Whether the server can do its work',
-        tags: ['Server'],
-        responses: {
-          200: health('The metadata store answers'),
-          503: health('The metadata store cannot be reached'),
-        },
-      },
-      async handle(context) {
-        const ready = await isReady(context)
-        return jsonReply(ready ? 200 : 503, { live: true, ready })
-      },
-    },
-    {
-      method: 'GET',
-      path: '/health/live',
-      operation: {
-        operationId: 'getHealthLive',
-        summary: 'Whether the process answers',
-        tags: ['Server'],
-        responses: { 200: health('It does') },
-      },
-      handle: async () => jsonReply(200, { live: true }),
-    },
-  ]
-}
-
 const healthSchema: JsonSchema = {
   type: 'object',
   required: ['live'],
   properties: { live: { const: true }, ready: { type: 'boolean' } },
 }
+
+export const serverRoutes: readonly Route[] = [
+  {
+    work: 'admin',
+    method: 'GET',
+    path: '/',
+    operation: {
+      operationId: 'getRoot',
+      summary: 'An empty object: how clients of the REST Proxy look whether it is there',
+      tags: ['Kafka REST v2'],
+      responses: { 200: { description: 'It is', content: { 'application/json': { schema: { const: {} } } } } },
+    },
+    handle: async () => jsonReply(200, {}),
+  },
+  {
+    work: 'admin',
+    method: 'GET',
+    path: '/health',
+    operation: {
+      operationId: 'getHealth',
+      summary: 'Whether the server can do its work',
+      tags: ['Server'],
+      responses: {
+        200: health('The metadata store answers'),
+        503: health('The metadata store cannot be reached'),
+      },
+    },
+    async handle(context) {
+      const ready = await isReady(context)
+      return jsonReply(ready ? 200 : 503, { live: true, ready })
+    },
+  },
+  {
+    work: 'admin',
+    method: 'GET',
+    path: '/health/live',
+    operation: {
+      operationId: 'getHealthLive',
+      summary: 'Whether the process answers',
+      tags: ['Server'],
+      responses: { 200: health('It does') },
+    },
+    handle: async () => jsonReply(200, { live: true }),
+  },
+]
 
 function health(description: string): OpenApiResponse {
   return { description, content: { 'application/json': { schema: healthSchema } } }

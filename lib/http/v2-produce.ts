@@ -236,12 +236,14 @@ function operation(operationId: string, summary: string, hasPartition: boolean):
 
 export const v2ProduceRoutes: readonly Route[] = [
   {
+    work: 'produce',
     method: 'POST',
     path: '/topics/{topic}',
     operation: operation('produceToTopicV2', 'Append records to a topic', true),
     handle: (context) => produce(context, undefined),
   },
   {
+    work: 'produce',
     method: 'POST',
     path: '/topics/{topic}/partitions/{partition}',
     operation: operation('produceToPartitionV2', 'Append records to one partition', false),

@@ -1,34 +1,12 @@
-/**
- * Kafka REST v2: what there is (brokers, topics, partitions, offsets), and the Strimzi bridge's topic creation.
- *
- * There are no brokers behind this log. The conventions want one, so there is broker 0: it leads every partition, and is
- * its only replica, in sync. How often the bytes are kept is the object store's affair.
- */
+/** Kafka REST v2: what there is (brokers, topics, partitions), and the Strimzi bridge's topic creation. */
 import { type Refusal, refusal } from '../core/errors.ts'
 import { type Topic, topicConfigs, topicPartitionsMax } from '../core/topic.ts'
-import { pathPartition, queryInteger } from './parameters.ts'
+import { brokerId, wrongReplicationFactor } from './one-broker.ts'
+import { pathPartition } from './parameters.ts'
 import type { JsonSchema, Reply, Route, RouteContext } from './route.ts'
 import { type Parsed, parseJson, shown } from './v2-embedded.ts'
 import { isFields } from './v2-records.ts'
 import { v2Refusal, v2Reply, v2Response, v2Type } from './v2-types.ts'
-
-/** The one broker that the Kafka REST faces speak of. */
-export const brokerId = 0
-
-/** What Kafka's tools send for "the default". */
-const replicationFactorDefault = -1
-const replicationFactorMax = 32_767
-
-/**
- * A replication factor is checked as Kafka checks it and then has no effect: what the answers say is 1, the one broker.
- * @returns the sentence that says what is wrong with it
- */
-export function wrongReplicationFactor(value: unknown): string | undefined {
-  if (value === undefined || value === null || value === replicationFactorDefault) return undefined
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= replicationFactorMax)
-    return undefined
-  return `replication_factor must be a whole number from 1 to ${replicationFactorMax}, or -1 for the default, not ${shown(value)}.`
-}
 
 function partitionOf(partition: number): object {
   return { partition, leader: brokerId, replicas: [{ broker: brokerId, leader: true, in_sync: true }] }
@@ -64,28 +42,6 @@ async function getPartition(context: RouteContext): Promise<Parsed<object>> {
       `Topic '${topic.value.name}' has no partition ${partition.value}; it has ${topic.value.partitions}.`,
     )
   return { ok: true, value: partitionOf(partition.value) }
-}
-
-async function getOffsets(context: RouteContext): Promise<Parsed<object>> {
-  const partition = pathPartition(context)
-  if (!partition.ok) return partition
-  const timestamp = queryInteger(context.query, 'timestamp')
-  if (!timestamp.ok) return timestamp
-  const topic = context.params.topic ?? ''
-  const [offsets, sought] = await Promise.all([
-    context.log.offsets(topic, partition.value),
-    timestamp.value === undefined ? undefined : context.log.offsetForTimestamp(topic, partition.value, timestamp.value),
-  ])
-  if (!offsets.ok) return offsets
-  if (sought?.ok === false) return sought
-  return {
-    ok: true,
-    value: {
-      beginning_offset: offsets.startOffset,
-      end_offset: offsets.highWatermark,
-      ...(sought === undefined ? {} : { offset: sought.offset, timestamp: sought.timestampMs }),
-    },
-  }
 }
 
 async function createTopic(context: RouteContext): Promise<Parsed<object>> {
@@ -146,6 +102,7 @@ const tags = ['Kafka REST v2']
 
 export const v2TopicRoutes: readonly Route[] = [
   {
+    work: 'admin',
     method: 'GET',
     path: '/brokers',
     operation: {
@@ -164,6 +121,7 @@ export const v2TopicRoutes: readonly Route[] = [
     handle: async (context) => v2Reply(context, 200, { brokers: [brokerId] }),
   },
   {
+    work: 'admin',
     method: 'GET',
     path: '/topics',
     operation: {
@@ -182,6 +140,7 @@ export const v2TopicRoutes: readonly Route[] = [
     },
   },
   {
+    work: 'admin',
     method: 'GET',
     path: '/topics/{topic}',
     operation: {
@@ -196,6 +155,7 @@ export const v2TopicRoutes: readonly Route[] = [
     },
   },
   {
+    work: 'admin',
     method: 'GET',
     path: '/topics/{topic}/partitions',
     operation: {
@@ -210,6 +170,7 @@ export const v2TopicRoutes: readonly Route[] = [
     },
   },
   {
+    work: 'admin',
     method: 'GET',
     path: '/topics/{topic}/partitions/{partition}',
     operation: {
@@ -221,37 +182,7 @@ export const v2TopicRoutes: readonly Route[] = [
     handle: async (context) => answer(context, await getPartition(context)),
   },
   {
-    method: 'GET',
-    path: '/topics/{topic}/partitions/{partition}/offsets',
-    operation: {
-      operationId: 'getOffsetsV2',
-      summary: 'The range of offsets that can be read',
-      tags,
-      parameters: [
-        {
-          name: 'timestamp',
-          in: 'query',
-          description:
-            'Milliseconds since 1970. Adds the offset and the timestamp of the first record at or after that time; offset -1 where there is none.',
-          schema: { type: 'integer', minimum: 0 },
-        },
-      ],
-      responses: {
-        200: v2Response('The range; its end is exclusive', {
-          type: 'object',
-          required: ['beginning_offset', 'end_offset'],
-          properties: {
-            beginning_offset: { type: 'integer' },
-            end_offset: { type: 'integer' },
-            offset: { type: 'integer' },
-            timestamp: { type: 'integer' },
-          },
-        }),
-      },
-    },
-    handle: async (context) => answer(context, await getOffsets(context)),
-  },
-  {
+    work: 'admin',
     method: 'POST',
     path: '/admin/topics',
     operation: {

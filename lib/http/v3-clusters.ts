@@ -1,11 +1,11 @@
-/** Kafka REST v3: the cluster, and the one broker that stands for the whole log (v2-topics.ts says why). */
+/** Kafka REST v3: the cluster, and the one broker that stands for the whole log (one-broker.ts says why). */
 import { type Refusal, refusal } from '../core/errors.ts'
 import { type Setting, type Settings, settingsTable } from '../core/settings.ts'
+import { brokerId } from './one-broker.ts'
 import { jsonReply } from './replies.ts'
 import type { Route, RouteContext } from './route.ts'
 import type { Parsed } from './v2-embedded.ts'
 import { shown } from './v2-embedded.ts'
-import { brokerId } from './v2-topics.ts'
 import { checkBroker, v3Refusal } from './v3-requests.ts'
 import {
   brokerResource,
@@ -93,6 +93,7 @@ function get(
 ): Route {
   const hasBroker = path.includes('{broker_id}')
   return {
+    work: 'admin',
     method: 'GET',
     path,
     prefixes: v3Prefixes,

@@ -107,6 +107,7 @@ const valueSchema = { type: ['string', 'number', 'boolean'] }
 
 export const v3ConfigRoutes: readonly Route[] = [
   {
+    work: 'admin',
     method: 'GET',
     path: configsPath,
     prefixes: v3Prefixes,
@@ -125,6 +126,7 @@ export const v3ConfigRoutes: readonly Route[] = [
     },
   },
   {
+    work: 'admin',
     method: 'GET',
     path: `${topicsPath}/-/configs`,
     prefixes: v3Prefixes,
@@ -141,6 +143,7 @@ export const v3ConfigRoutes: readonly Route[] = [
     },
   },
   {
+    work: 'admin',
     method: 'GET',
     path: configPath,
     prefixes: v3Prefixes,
@@ -158,6 +161,7 @@ export const v3ConfigRoutes: readonly Route[] = [
     },
   },
   {
+    work: 'admin',
     method: 'PUT',
     path: configPath,
     prefixes: v3Prefixes,
@@ -184,6 +188,7 @@ export const v3ConfigRoutes: readonly Route[] = [
     handle: setConfig,
   },
   {
+    work: 'admin',
     method: 'DELETE',
     path: configPath,
     prefixes: v3Prefixes,
@@ -196,6 +201,7 @@ export const v3ConfigRoutes: readonly Route[] = [
     handle: resetConfig,
   },
   {
+    work: 'admin',
     method: 'POST',
     path: `${configsPath}:alter`,
     prefixes: v3Prefixes,

@@ -409,6 +409,7 @@ const batchOperation: OpenApiOperation = {
 
 export const v3RecordRoutes: readonly Route[] = [
   {
+    work: 'produce',
     method: 'POST',
     path: '/clusters/{cluster_id}/topics/{topic_name}/records',
     prefixes: v3Prefixes,
@@ -416,6 +417,7 @@ export const v3RecordRoutes: readonly Route[] = [
     handle: produceRecords,
   },
   {
+    work: 'produce',
     method: 'POST',
     path: '/clusters/{cluster_id}/topics/{topic_name}/records:batch',
     prefixes: v3Prefixes,

@@ -1,12 +1,12 @@
 /** What the handlers of Kafka REST v3 share: reading requests, and refusing them in the convention's numbers. */
 import { errorCatalogue, type Refusal, refusal } from '../core/errors.ts'
 import type { Topic } from '../core/topic.ts'
+import { brokerId } from './one-broker.ts'
 import { parseInteger } from './parameters.ts'
 import { jsonReply, jsonType, refusalHeaders } from './replies.ts'
 import type { Reply, RouteContext } from './route.ts'
 import { type Parsed, parseJson, shown } from './v2-embedded.ts'
 import { isFields } from './v2-records.ts'
-import { brokerId } from './v2-topics.ts'
 
 /** The number v3 has for a topic or partition that does not exist; clients ask for it. */
 const unknownTopicOrPartition = 40403

@@ -6,8 +6,8 @@
  * under the prefix that the request came by. Any cluster id is accepted in a path, and the real one is answered.
  */
 import type { Topic } from '../core/topic.ts'
+import { brokerId } from './one-broker.ts'
 import type { RouteContext } from './route.ts'
-import { brokerId } from './v2-topics.ts'
 
 export const v3Prefixes: readonly string[] = ['/v3', '/kafka/v3']
 export const v3Tags: readonly string[] = ['Kafka REST v3']

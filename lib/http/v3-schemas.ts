@@ -1,7 +1,8 @@
 /** The resources of Kafka REST v3 as JSON schemas, and the parameters its operations share. */
+
+import { brokerId } from './one-broker.ts'
 import { jsonType } from './replies.ts'
 import type { JsonSchema, OpenApiParameter, OpenApiResponse } from './route.ts'
-import { brokerId } from './v2-topics.ts'
 
 export const includeAuthorizedOperations: OpenApiParameter = {
   name: 'include_authorized_operations',

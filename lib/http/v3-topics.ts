@@ -2,11 +2,11 @@
 import { type Refusal, refusal } from '../core/errors.ts'
 import { type Topic, topicPartitionsMax } from '../core/topic.ts'
 import type { CreateTopicRequest } from '../log/log.ts'
+import { wrongReplicationFactor } from './one-broker.ts'
 import { emptyReply, jsonReply, jsonType } from './replies.ts'
 import type { JsonSchema, Reply, Route, RouteContext } from './route.ts'
 import { type Parsed, shown } from './v2-embedded.ts'
 import { isFields } from './v2-records.ts'
-import { wrongReplicationFactor } from './v2-topics.ts'
 import {
   checkBroker,
   type Fields,
@@ -201,7 +201,7 @@ function route(
   operation: Omit<Route['operation'], 'tags'>,
   handle: Route['handle'],
 ): Route {
-  return { method, path, prefixes: v3Prefixes, operation: { ...operation, tags: v3Tags }, handle }
+  return { work: 'admin', method, path, prefixes: v3Prefixes, operation: { ...operation, tags: v3Tags }, handle }
 }
 
 const createSchema: JsonSchema = {

@@ -6,6 +6,7 @@ import type { Codecs } from '../../lib/core/codec.ts'
 import { encodeBatch, type NewBatch, type NewRecord } from '../../lib/core/record-batch.ts'
 import { parseSettings, type Settings } from '../../lib/core/settings.ts'
 import { type App, type AppOptions, createApp } from '../../lib/http/app.ts'
+import { allRoutes } from '../../lib/http/faces.ts'
 import { batchesType } from '../../lib/http/raw.ts'
 import { createLog } from '../../lib/log/create-log.ts'
 import type { Log, LogPorts } from '../../lib/log/log.ts'
@@ -43,7 +44,7 @@ export function createHarness(options: HarnessOptions = {}): Harness {
     { objects: new MemoryObjects(), metadata, clock: systemClock, random: systemRandom, codecs, ...options.ports },
     settings,
   )
-  const app = createApp({ log, settings, codecs, ...options.app })
+  const app = createApp({ routes: allRoutes, log, settings, codecs, ...options.app })
   const send = (method: string, path: string, { headers = {}, body, signal }: Sent = {}) =>
     app.fetch(
       new Request(`http://log.test${path}`, {

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { errorCatalogue } from '../../lib/core/errors.ts'
+import { allRoutes } from '../../lib/http/faces.ts'
+import { describeRoutes } from '../../lib/http/openapi.ts'
 import type { Method, Route } from '../../lib/http/route.ts'
 import { createRouter } from '../../lib/http/router.ts'
 import { createHarness } from './harness.ts'
@@ -16,8 +18,9 @@ interface Operation {
   readonly parameters: readonly { name: string; in: string }[]
 }
 
-const { app, send } = createHarness()
-const document = app.openApi as Document
+const { send } = createHarness()
+const openApi = describeRoutes(allRoutes, '0.0.0')
+const document = openApi as Document
 
 /** Every path, method and operation of the document, with what may stand before the path. */
 function* operations(): Generator<{ path: string; method: Method; operation: Operation; prefixes: readonly string[] }> {
@@ -32,7 +35,7 @@ function* operations(): Generator<{ path: string; method: Method; operation: Ope
 
 test('the document is valid OpenAPI 3.1', async () => {
   assert.equal(document.openapi, '3.1.0')
-  const result = await new Validator().validate(structuredClone(app.openApi) as Record<string, unknown>)
+  const result = await new Validator().validate(structuredClone(openApi) as Record<string, unknown>)
   assert.deepEqual(result.errors ?? [], [])
   assert.equal(result.valid, true)
 })
@@ -44,7 +47,7 @@ test('the document is served as JSON at /openapi.json', async () => {
 })
 
 test('every operation of the document is a route', () => {
-  const router = createRouter(app.routes)
+  const router = createRouter(allRoutes)
   for (const { path, method, prefixes } of operations())
     for (const prefix of prefixes) {
       const match = router.match(method, prefix + path.replaceAll(/\{[^}]+\}/g, 'x'), '')
@@ -57,7 +60,7 @@ test('every route is an operation of the document', () => {
   for (const { path, method, prefixes } of operations())
     for (const prefix of prefixes) described.add(`${method} ${prefix}${path}`)
   const served = new Set(
-    app.routes.flatMap((route: Route) =>
+    allRoutes.flatMap((route: Route) =>
       (route.prefixes ?? ['']).map((prefix) => `${route.method} ${prefix}${route.path}`),
     ),
   )

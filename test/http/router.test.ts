@@ -6,6 +6,7 @@ import { createRouter } from '../../lib/http/router.ts'
 
 function route(method: Method, path: string, more: Partial<Route> = {}): Route {
   return {
+    work: 'admin',
     method,
     path,
     operation: { operationId: `${method} ${path}`, summary: '', tags: [], responses: {} },

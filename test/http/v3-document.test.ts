@@ -2,9 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
+import { allRoutes } from '../../lib/http/faces.ts'
 import type { OpenApiMedia, OpenApiResponse, Route } from '../../lib/http/route.ts'
-import { v2Routes } from '../../lib/http/v2-routes.ts'
-import { v3Routes } from '../../lib/http/v3-routes.ts'
 import { createHarness, type Harness } from './harness.ts'
 
 const ajv = new Ajv2020({ strict: false, allErrors: true })
@@ -50,7 +49,7 @@ async function checkAnswer(route: Route, response: Response, what: string): Prom
   check(media.schema, JSON.parse(text), what)
 }
 
-const routes = [...v2Routes, ...v3Routes]
+const routes = allRoutes.filter(({ operation }) => /^Kafka REST v[23]$/.test(operation.tags[0] ?? ''))
 
 test('every request body is documented with a schema and an example that fits it', () => {
   for (const { method, operation, path } of routes) {

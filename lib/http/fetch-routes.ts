@@ -1,0 +1,6 @@
+/** What the fetch function serves. */
+import { recordsReadRoutes } from './records-read.ts'
+import type { Route } from './route.ts'
+import { v2OffsetRoutes } from './v2-offsets.ts'
+
+export const fetchRoutes: readonly Route[] = [...recordsReadRoutes, ...v2OffsetRoutes]
