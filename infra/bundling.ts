@@ -1,0 +1,49 @@
+/**
+ * How a function becomes one file: the same options for what is deployed (`NodejsFunction`), what the tests look into, and
+ * what the cold-start bench measures.
+ *
+ * The SDK is inside: a bundle of the few commands that are used loads faster than the runtime's own copy, and is the version
+ * that was tested. Source maps stand beside the code, without the sources; Node reads them when a stack is printed
+ * (NODE_OPTIONS=--enable-source-maps).
+ */
+import type { BundlingOptions, OutputFormat, SourceMapMode } from 'aws-cdk-lib/aws-lambda-nodejs'
+import type { BuildOptions } from 'esbuild'
+
+/** What is left of CommonJS in the SDK's packages may ask for a built-in module when it is called. */
+const banner = "import{createRequire as hwRequire}from'node:module';const require=hwRequire(import.meta.url);"
+const mainFields = ['module', 'main']
+const target = 'node24'
+/** The licences of what is bundled are in its packages; nobody is given the bundle. */
+const legalComments = 'none'
+
+/** For `NodejsFunction`. */
+export const nodejsBundling: BundlingOptions = {
+  target,
+  mainFields,
+  banner,
+  format: 'esm' as OutputFormat.ESM,
+  minify: true,
+  sourceMap: true,
+  sourceMapMode: 'default' as SourceMapMode.DEFAULT,
+  sourcesContent: false,
+  // Nothing is left to the runtime, its SDK neither.
+  externalModules: [],
+  bundleAwsSDK: true,
+  esbuildArgs: { '--legal-comments': legalComments },
+  // On this machine: esbuild is a dependency of the project.
+  forceDockerBundling: false,
+}
+
+/** The same for esbuild's own interface; entry points and output are the caller's. */
+export const esbuildOptions = {
+  bundle: true,
+  platform: 'node',
+  target,
+  mainFields,
+  banner: { js: banner },
+  format: 'esm',
+  minify: true,
+  sourcemap: true,
+  sourcesContent: false,
+  legalComments,
+} as const satisfies BuildOptions
