@@ -9,10 +9,16 @@
  * | `graves` | topic id | topic deletion, with the name's removal | when the sweep has taken the topic's objects | `Grave` |
  * | `rows/<topic id>/<partition>` | last offset, 16 digits | rolls (if absent), merges (by version) | when merged away, or below the log start | `Row` (row.ts) |
  * | `producers/<topic id>/<partition>` | producer key | appends and evictions, in the transaction with the head | when forgotten, after the head's floor was raised (P4) | `ProducerItem` |
+ * | `api-keys` | key id | its creation (if absent), its revocation (by version) | never (A2) | `ApiKeyItem` (api-key.ts) |
+ * | `groups` | group name, percent-encoded | every change of the group, with its state, by version | when the group is deleted | `GroupItem` |
+ * | `group-states` | group id | the same, in the same transaction | the same | `GroupText` (group.ts) |
+ * | `members/<group id>` | member id | joins, then heartbeats: at most one per third of the session timeout | when the member leaves, is evicted, or its group is deleted | `MemberItem` |
+ * | `offsets/<group id>` | topic id, partition in 6 digits | claims, commits, resets, by version | when deleted, retained no longer, or the topic is gone | `GroupOffset` (group-offset.ts) |
+ * | `instances/<group name, percent-encoded>` | instance id | requests of a v2 consumer instance, by version | when deleted, or idle for too long | `InstanceItem` (log/instances.ts) |
  *
  * Sort keys are compared as bytes of UTF-8; all are ASCII. Keys are persisted: their form must be kept.
  */
-import type { EpochMs, Offset, ProducerKey, TopicId, TopicName } from './names.ts'
+import type { EpochMs, GroupId, GroupName, MemberId, Offset, ProducerKey, TopicId, TopicName } from './names.ts'
 import type { ProducerState } from './producer.ts'
 
 export interface ItemKey {
@@ -53,8 +59,43 @@ export function rowKey(topicId: TopicId, partition: number, last: Offset): ItemK
 export function producersCollection(topicId: TopicId, partition: number): string {
   return `producers/${topicId}/${partition}`
 }
+export const apiKeysCollection = 'api-keys'
+export function apiKeyKey(keyId: string): ItemKey {
+  return { collection: apiKeysCollection, sort: keyId }
+}
 export function producerItemKey(topicId: TopicId, partition: number, producer: ProducerKey): ItemKey {
   return { collection: producersCollection(topicId, partition), sort: producer }
+}
+
+export const groupsCollection = 'groups'
+export function groupKey(name: GroupName): ItemKey {
+  return { collection: groupsCollection, sort: encodeURIComponent(name) }
+}
+export function groupStateKey(id: GroupId): ItemKey {
+  return { collection: 'group-states', sort: id }
+}
+export function membersCollection(id: GroupId): string {
+  return `members/${id}`
+}
+export function memberKey(id: GroupId, member: MemberId): ItemKey {
+  return { collection: membersCollection(id), sort: member }
+}
+export function groupOffsetsCollection(id: GroupId): string {
+  return `offsets/${id}`
+}
+const partitionDigits = 6
+export function groupOffsetKey(id: GroupId, topicId: TopicId, partition: number): ItemKey {
+  return {
+    collection: groupOffsetsCollection(id),
+    sort: `${topicId}/${String(partition).padStart(partitionDigits, '0')}`,
+  }
+}
+export function partitionOfGroupOffset(key: ItemKey): { topicId: TopicId; partition: number } {
+  const [topicId, partition] = key.sort.split('/')
+  return { topicId: topicId as TopicId, partition: Number(partition) }
+}
+export function instancesCollection(group: GroupName): string {
+  return `instances/${encodeURIComponent(group)}`
 }
 
 export interface ClusterItem {
@@ -78,4 +119,21 @@ export interface ProducerItem {
   readonly usedMs: EpochMs
   /** For an idempotency key: hash of the request's content, so that another request under the same key is told apart. */
   readonly fingerprint?: string
+}
+
+/** The little that a heartbeat asks of a group, and what a list of groups shows. */
+export interface GroupItem {
+  readonly id: GroupId
+  readonly name: GroupName
+  readonly epoch: number
+  readonly state: 'Empty' | 'Stable' | 'Reconciling' | 'Dead'
+  readonly members: number
+  /** Since when it has had no members. */
+  readonly emptySinceMs?: EpochMs
+}
+
+/** A sign of life. Its version is what an eviction must have seen. */
+export interface MemberItem {
+  readonly beatMs: EpochMs
+  readonly sessionTimeoutMs: number
 }

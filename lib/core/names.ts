@@ -16,6 +16,12 @@ export type TopicId = Branded<string, 'TopicId'>
 export type SegmentId = Branded<string, 'SegmentId'>
 /** Who produces idempotently: the decimal producer id, or `~` and the hash of an idempotency key. */
 export type ProducerKey = Branded<string, 'ProducerKey'>
+/** Name of a consumer group as users say it: 1 to 255 characters, no control characters. */
+export type GroupName = Branded<string, 'GroupName'>
+/** Identity of one incarnation of a group, of the same form as a topic id. */
+export type GroupId = Branded<string, 'GroupId'>
+/** Who reads in a group: 1 to 100 of `[a-zA-Z0-9._-]`, chosen by the member and never used twice (G4). */
+export type MemberId = Branded<string, 'MemberId'>
 /** Position of a record in its partition, from 0, without holes in commit order (D3). A safe integer. */
 export type Offset = number
 /** Milliseconds since 1970-01-01T00:00Z. */
@@ -39,6 +45,29 @@ export function parseTopicName(text: string): { ok: true; name: TopicName } | { 
       message: `Topic name ${shown} may only contain ASCII letters, digits, '.', '_' and '-'.`,
     }
   return { ok: true, name: text as TopicName }
+}
+
+export const groupNameLengthMax = 255
+
+/** The name as a `GroupName`, or the sentence that says what is wrong with it. */
+export function parseGroupName(text: string): { ok: true; name: GroupName } | { ok: false; message: string } {
+  if (text.length === 0) return { ok: false, message: 'A group name cannot be empty.' }
+  if (text.length > groupNameLengthMax)
+    return {
+      ok: false,
+      message: `The group name has ${text.length} characters; at most ${groupNameLengthMax} are allowed.`,
+    }
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  if (/[\u0000-\u001f\u007f]/.test(text) || !text.isWellFormed())
+    return { ok: false, message: `Group name ${JSON.stringify(text)} contains control characters or half a character.` }
+  return { ok: true, name: text as GroupName }
+}
+
+/** The id as a `MemberId`, or the sentence that says what is wrong with it. */
+export function parseMemberId(text: string): { ok: true; id: MemberId } | { ok: false; message: string } {
+  if (/^[a-zA-Z0-9._-]{1,100}$/.test(text)) return { ok: true, id: text as MemberId }
+  const shown = JSON.stringify(text.length > 120 ? `${text.slice(0, 120)}…` : text)
+  return { ok: false, message: `Member id ${shown} is not 1 to 100 ASCII letters, digits, '.', '_' and '-'.` }
 }
 
 const base64url = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'

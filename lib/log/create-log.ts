@@ -6,6 +6,7 @@ import { clusterIdKey } from '../core/items.ts'
 import { topicIdFromRandom } from '../core/names.ts'
 import type { Settings } from '../core/settings.ts'
 import { parseSettings } from '../core/settings.ts'
+import { ApiKeys } from './api-keys.ts'
 import { append } from './append.ts'
 import { Chunks } from './chunks.ts'
 import { refusalOfUnavailable } from './commit-outcomes.ts'
@@ -36,6 +37,7 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
   const produce = new Produce(context, topics, gather)
   const chunks = new Chunks(context)
   const producerIds = new ProducerIds(context)
+  const apiKeys = new ApiKeys(context)
   const closing = new AbortController()
 
   const underWay = new Set<Promise<unknown>>()
@@ -103,6 +105,11 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
         if (!found.ok) return found
         return { ok: true, lease: found.head.lease, leaseEpoch: found.head.leaseEpoch }
       }),
+
+    createApiKey: (request) => answer(() => apiKeys.create(request)),
+    listApiKeys: () => apiKeys.list(),
+    revokeApiKey: (id) => answer(() => apiKeys.revoke(id)),
+    checkApiKey: (credentials, need) => answer(() => apiKeys.check(credentials, need), 'unseen'),
 
     roll: (topic, partition) =>
       answer(async () => {

@@ -5,6 +5,7 @@
  * A record's way: `produce` or `append` -> gather.ts -> flush.ts (segment) -> commit.ts (offset) -> the answer;
  * back: fetch.ts -> chunks.ts -> batches.
  */
+import type { ApiKey, Credentials, KeyVerdict, Need, NewApiKey } from '../core/api-key.ts'
 import type { Codecs } from '../core/codec.ts'
 import type { Refusal } from '../core/errors.ts'
 import type { Lease } from '../core/lease.ts'
@@ -13,6 +14,8 @@ import type { NewRecord } from '../core/record-batch.ts'
 import type { Settings } from '../core/settings.ts'
 import type { Topic } from '../core/topic.ts'
 import type { Clock, Metadata, Objects, Random } from '../ports.ts'
+import type { CreatedApiKey } from './api-keys.ts'
+import type { FetchManyRequest, Groups, PolledPartition } from './group-api.ts'
 
 export interface LogPorts {
   readonly objects: Objects
@@ -155,6 +158,9 @@ export interface Log {
   allocateProducer(): Promise<Answer<{ readonly producerId: number; readonly epoch: number }>>
 
   fetch(request: FetchRequest): Promise<Answer<Fetched>>
+  /** Several partitions at once, one wait and one limit for all. Answers only those with something to say. */
+  fetchMany(request: FetchManyRequest): Promise<Answer<{ readonly partitions: readonly PolledPartition[] }>>
+  readonly groups: Groups
   offsets(
     topic: string,
     partition: number,
@@ -180,6 +186,15 @@ export interface Log {
     topic: string,
     partition: number,
   ): Promise<Answer<{ readonly lease: Lease | undefined; readonly leaseEpoch: number }>>
+
+  /** The secret is in this answer and nowhere else. */
+  createApiKey(request: NewApiKey): Promise<Answer<CreatedApiKey>>
+  /** Those that were not revoked, by id. */
+  listApiKeys(): Promise<readonly ApiKey[]>
+  /** At once in this process; others see it within `apiKeyAgeMsMax`, a gateway that caches its authorizer when that cache ends. */
+  revokeApiKey(id: string): Promise<Answer<object>>
+  /** May whoever shows these credentials have this done? */
+  checkApiKey(credentials: Credentials, need: Need): Promise<KeyVerdict>
 
   /** Rolls the partition's tail if there is anything to roll; writers do this by themselves. */
   roll(topic: string, partition: number): Promise<Answer<{ readonly rolled: number }>>
