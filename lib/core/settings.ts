@@ -167,6 +167,92 @@ export const settingsTable = {
     max: 3_600_000,
     meaning: 'How long a leader lease is held without being renewed.',
   },
+  groupsMax: {
+    default: 10_000,
+    unit: 'count',
+    min: 1,
+    max: 1_000_000,
+    meaning: 'Consumer groups of the cluster; one more is refused with GROUP_LIMIT_REACHED.',
+  },
+  groupMembersMax: {
+    default: 500,
+    unit: 'count',
+    min: 1,
+    max: 1_000,
+    kafka: 'group.consumer.max.size',
+    meaning: 'Members of a group; one more is refused with GROUP_MAX_SIZE_REACHED.',
+  },
+  groupPartitionsMax: {
+    default: 10_000,
+    unit: 'count',
+    min: 1,
+    max: 20_000,
+    meaning: 'Partitions of all topics that a group subscribes to; more are refused with GROUP_LIMIT_REACHED.',
+  },
+  sessionTimeoutMsDefault: {
+    default: 45_000,
+    unit: 'ms',
+    min: 100,
+    max: 1_800_000,
+    kafka: 'group.consumer.session.timeout.ms',
+    meaning: 'How long a member of a group is believed alive without a heartbeat, where it says nothing else.',
+  },
+  sessionTimeoutMsMin: {
+    default: 6_000,
+    unit: 'ms',
+    min: 100,
+    max: 1_800_000,
+    kafka: 'group.min.session.timeout.ms',
+    meaning: 'The shortest session timeout that a member may ask for.',
+  },
+  sessionTimeoutMsMax: {
+    default: 1_800_000,
+    unit: 'ms',
+    min: 100,
+    max: 86_400_000,
+    kafka: 'group.max.session.timeout.ms',
+    meaning: 'The longest session timeout that a member may ask for.',
+  },
+  rebalanceTimeoutMsDefault: {
+    default: 300_000,
+    unit: 'ms',
+    min: 100,
+    max: 86_400_000,
+    kafka: 'max.poll.interval.ms',
+    meaning: 'How long a member may take to let go of a partition that was revoked, where it says nothing else.',
+  },
+  groupPollMs: {
+    default: 3_000,
+    unit: 'ms',
+    min: 10,
+    max: 60_000,
+    kafka: 'group.consumer.heartbeat.interval.ms (5000)',
+    meaning:
+      'How often a waiting poll looks whether its group has changed, and how often members are asked to send a heartbeat.',
+  },
+  offsetsRetentionMs: {
+    default: 604_800_000,
+    unit: 'ms',
+    min: 1_000,
+    max: Number.MAX_SAFE_INTEGER,
+    kafka: 'offsets.retention.minutes',
+    meaning: 'How long a group without members keeps its committed offsets; then it is deleted.',
+  },
+  consumerInstanceTimeoutMs: {
+    default: 300_000,
+    unit: 'ms',
+    min: 1_000,
+    max: 86_400_000,
+    kafka: 'consumer.instance.timeout.ms (REST Proxy)',
+    meaning: 'How long a v2 consumer instance that sends nothing is kept.',
+  },
+  consumerInstancesMax: {
+    default: 1_000,
+    unit: 'count',
+    min: 1,
+    max: 10_000,
+    meaning: 'v2 consumer instances of one group; one more is refused with GROUP_LIMIT_REACHED.',
+  },
   partitionsDefault: {
     default: 1,
     unit: 'count',
@@ -222,6 +308,15 @@ export function parseSettings(
   const settings = { ...defaultSettings, ...input }
   if (settings.headPollMsMin > settings.headPollMsMax)
     failures.push('headPollMsMin must not be larger than headPollMsMax')
+  if (settings.sessionTimeoutMsMin > settings.sessionTimeoutMsMax)
+    failures.push('sessionTimeoutMsMin must not be larger than sessionTimeoutMsMax')
+  if (
+    settings.sessionTimeoutMsDefault < settings.sessionTimeoutMsMin ||
+    settings.sessionTimeoutMsDefault > settings.sessionTimeoutMsMax
+  )
+    failures.push('sessionTimeoutMsDefault must lie between sessionTimeoutMsMin and sessionTimeoutMsMax')
+  if (settings.groupPollMs * 3 > settings.sessionTimeoutMsMin * 2)
+    failures.push('groupPollMs must leave room for heartbeats: at most two thirds of sessionTimeoutMsMin')
   if (settings.pendingBytesMax < settings.appendBytesMax)
     failures.push('pendingBytesMax must hold at least one append of appendBytesMax')
   return failures.length === 0
