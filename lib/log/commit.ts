@@ -46,8 +46,10 @@ export async function commitUnits<Unit extends CommitUnit>(
   while (at < units.length) {
     const group = nextGroup(units, at)
     at += group.length
+    const startedMs = context.observe === undefined ? 0 : context.clock.now()
     try {
       await commitGroup(context, key, group, sinceMs, settle)
+      context.observe?.time('commit', context.clock.now() - startedMs)
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error
       // commitGroup has settled what it could; it throws only before anything of the rest was sent.
@@ -142,6 +144,8 @@ async function commitGroup<Unit extends CommitUnit>(
       if (head !== undefined) {
         context.heads.note(head)
         const decision = decideHead(head, plan.command)
+        // Where the head allows it, the item of a producer did not.
+        context.observe?.commitRefused(decision.ok ? 'producer-changed' : decision.refusal.reason)
         settleInTail(context, key, head, open, settle)
         const isFinal = head.rolls <= plan.command.seen + 1
         if (!isFinal) isUnknown = true
@@ -155,7 +159,10 @@ async function commitGroup<Unit extends CommitUnit>(
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error
       lastFailure = error
-      if (error.effects === 'possible') isUnknown = true
+      if (error.effects === 'possible') {
+        isUnknown = true
+        context.observe?.commitRefused('unknown')
+      }
       if (error.why === 'closed' || error.why === 'full') break
       await context.pause(attempt)
       try {

@@ -8,6 +8,7 @@ import type { Settings } from '../core/settings.ts'
 import type { Clock, Metadata, Objects, Random } from '../ports.ts'
 import { Heads } from './heads.ts'
 import type { LogPorts } from './log.ts'
+import type { Observer } from './observer.ts'
 import { Watch } from './watch.ts'
 
 /** The pure rules that the use cases apply themselves. A simulation switches in wrong ones, one at a time, to see them caught. */
@@ -25,6 +26,7 @@ export class Context implements LogPorts {
   readonly clock: Clock
   readonly random: Random
   readonly codecs: Codecs
+  readonly observe?: Observer
   readonly settings: Settings
   readonly rules: LogRules
   readonly heads: Heads
@@ -40,9 +42,13 @@ export class Context implements LogPorts {
     this.random = ports.random
     this.codecs = ports.codecs
     this.#report = ports.report ?? unreported
+    if (ports.observe !== undefined) this.observe = ports.observe
     this.settings = settings
     this.rules = rules
-    this.heads = new Heads(ports.metadata, ports.clock, (read) => this.persist(read))
+    this.heads = new Heads(ports.metadata, ports.clock, (read) => {
+      this.observe?.count('headsRead', 1)
+      return this.persist(read)
+    })
   }
 
   /**

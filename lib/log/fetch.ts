@@ -15,6 +15,7 @@ import type { Context } from './context.ts'
 import type { Span } from './locate.ts'
 import { locate } from './locate.ts'
 import type { Answer, Fetched, FetchRequest } from './log.ts'
+import type { Observer, Step } from './observer.ts'
 import type { Topics } from './topics.ts'
 import { unknownPartition } from './topics.ts'
 
@@ -63,7 +64,7 @@ export async function fetch(
   const untilMs = clock.now() + Math.min(request.waitMs ?? 0, settings.fetchWaitMsMax)
   let pollMs = settings.headPollMsMin
   while (true) {
-    const found = await liveHead(context, topics, request.topic, request.partition)
+    const found = await timed(context, 'head', () => liveHead(context, topics, request.topic, request.partition))
     if (!found.ok) return found
     const { key, head, topic } = found
     if (request.topicId !== undefined && request.topicId !== topic.id)
@@ -84,18 +85,14 @@ export async function fetch(
       const read = await readBatches(context, chunks, head, request.offset, bytesMax, recordsMax)
       const result = read ?? (await readAgain(context, chunks, key, request, bytesMax, recordsMax))
       if ('ok' in result) return result
+      if (context.observe !== undefined) observeFetched(context.observe, result.batches)
       // Rows may hold what was committed after the head was read.
       return { ...answer, ...result, highWatermark: Math.max(head.hw, result.nextOffset) }
     }
     const leftMs = untilMs - clock.now()
     if (leftMs <= 0 || request.signal?.aborted === true) return { ...answer, batches: [], nextOffset: request.offset }
-    await waitForCommit(
-      context,
-      key,
-      head.hw,
-      settings.isSoleProcess ? leftMs : Math.min(leftMs, pollMs),
-      request.signal,
-    )
+    const waitMs = settings.isSoleProcess ? leftMs : Math.min(leftMs, pollMs)
+    await timed(context, 'wait', () => waitForCommit(context, key, head.hw, waitMs, request.signal))
     pollMs = Math.min(pollMs * 2, settings.headPollMsMax)
   }
 }
@@ -167,9 +164,9 @@ async function readBatches(
   recordsMax: number,
   reading: 'near' | 'far' = 'near',
 ): Promise<Pick<Fetched, 'batches' | 'nextOffset'> | undefined> {
-  const spans = await locate(context, head, offset, bytesMax, reading)
+  const spans = await timed(context, 'rows', () => locate(context, head, offset, bytesMax, reading))
   if (spans === undefined || spans[0] === undefined) return undefined
-  const contents = await chunks.read(spans)
+  const contents = await timed(context, 'chunks', () => chunks.read(spans))
   const batches: Uint8Array[] = []
   let bytes = 0
   let nextOffset = offset
@@ -188,6 +185,29 @@ async function readBatches(
     }
   }
   return batches.length > 0 ? { batches, nextOffset } : undefined
+}
+
+/** What the work resolves with; where nobody is told, it is only called. */
+function timed<Result>(context: Context, step: Step, work: () => Promise<Result>): Promise<Result> {
+  const { observe, clock } = context
+  if (observe === undefined) return work()
+  const startedMs = clock.now()
+  return work().then((result) => {
+    observe.time(step, clock.now() - startedMs)
+    return result
+  })
+}
+
+function observeFetched(observe: Observer, batches: readonly Uint8Array[]): void {
+  let records = 0
+  let bytes = 0
+  for (const batch of batches) {
+    const read = readBatchHeader(batch)
+    if (read.ok) records += read.header.recordCount
+    bytes += batch.byteLength
+  }
+  observe.count('recordsFetched', records)
+  observe.count('bytesFetched', bytes)
 }
 
 /** The batches of a chunk as `Chunks` gives it: their base offsets are absolute. */

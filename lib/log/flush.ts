@@ -18,6 +18,7 @@ import type { CommitOutcome, CommitUnit, UnitProducer } from './commit-outcomes.
 import { refusalOfUnavailable } from './commit-outcomes.ts'
 import type { Context } from './context.ts'
 import { headKeyText } from './context.ts'
+import type { Observer } from './observer.ts'
 import type { PartitionQueue } from './partition-queue.ts'
 
 /** An append, checked, on its way to a segment. */
@@ -140,7 +141,8 @@ async function flushChunks(
         const upload = await uploading
         if ('failure' in upload) {
           // Nothing was committed: whatever the store did with the bytes, no head refers to them.
-          for (const index of indexes) settleChunk(chunkAt(chunks, index), { kind: 'refused', refusal: upload.failure })
+          for (const index of indexes)
+            settleChunk(context, chunkAt(chunks, index), { kind: 'refused', refusal: upload.failure })
           return
         }
         await refreshing
@@ -148,7 +150,7 @@ async function flushChunks(
         await commitUnits(context, key, units, sinceMs, (unit, outcome) => {
           if (outcome.kind === 'fenced') fenced.push({ chunk: unit.chunk, minSegment: outcome.minSegment })
           else if (outcome.kind === 'gap') gaps.push(unit)
-          else settleChunk(unit.chunk, outcome)
+          else settleChunk(context, unit.chunk, outcome)
         })
       })
       unattempted--
@@ -161,7 +163,7 @@ async function flushChunks(
     const why = refusal('STORAGE_UNAVAILABLE', 'The sweep kept overtaking this append; nothing was written.', {
       retryAfterMs: 1_000,
     })
-    for (const { chunk } of fenced) settleChunk(chunk, { kind: 'refused', refusal: why })
+    for (const { chunk } of fenced) settleChunk(context, chunk, { kind: 'refused', refusal: why })
     return
   }
   const highest =
@@ -216,6 +218,7 @@ async function putSegment(context: Context, plan: SegmentPlan, above: SegmentId 
     const floorMs = above === '' ? 0 : segmentIdTimeMs(above) + 1
     const id = segmentIdAt(Math.max(context.clock.now(), floorMs), context.random)
     let mayBeOurs = false
+    const startedMs = context.clock.now()
     const answer = await context.persist(async () => {
       try {
         return await context.objects.create(segmentObjectKey(id), plan.parts)
@@ -224,7 +227,11 @@ async function putSegment(context: Context, plan: SegmentPlan, above: SegmentId 
         throw error
       }
     })
-    if (answer === 'created' || mayBeOurs) return id
+    context.observe?.time('upload', context.clock.now() - startedMs)
+    if (answer === 'created' || mayBeOurs) {
+      context.observe?.count('segmentsWritten', 1)
+      return id
+    }
     // Another writer drew the same id in the same millisecond: its bytes are not ours.
   }
 }
@@ -249,10 +256,10 @@ async function commitAfterGap(
     await queue.run(unit.chunk.key, () =>
       commitUnits(context, unit.chunk.key, [unit], context.clock.now(), (_, outcome) => {
         if (outcome.kind === 'fenced') fenced.push({ chunk: unit.chunk, minSegment: outcome.minSegment })
-        else if (outcome.kind !== 'gap') settleChunk(unit.chunk, outcome)
+        else if (outcome.kind !== 'gap') settleChunk(context, unit.chunk, outcome)
         else if (isLast) {
           const first = unit.producer?.claim.first
-          settleChunk(unit.chunk, {
+          settleChunk(context, unit.chunk, {
             kind: 'refused',
             refusal: refusal(
               'OUT_OF_ORDER_SEQUENCE_NUMBER',
@@ -276,17 +283,26 @@ async function nextCommit(context: Context, key: HeadKey, waitMs: number): Promi
 }
 
 /** Tells every append of the chunk; each gets its own offset. */
-function settleChunk(chunk: Chunk, outcome: CommitOutcome): void {
+function settleChunk(context: Context, chunk: Chunk, outcome: CommitOutcome): void {
   if (outcome.kind === 'fenced' || outcome.kind === 'gap') throw new Error(`${outcome.kind} is not an answer`)
   if (outcome.kind !== 'committed') {
     for (const append of chunk.appends) append.settle(outcome)
     return
   }
+  if (context.observe !== undefined) observeCommit(context.observe, chunk, outcome.isDuplicate)
   let base = outcome.base
   for (const append of chunk.appends) {
     append.settle({ kind: 'committed', base, isDuplicate: outcome.isDuplicate })
     base += append.recordCount
   }
+}
+
+function observeCommit(observe: Observer, chunk: Chunk, isDuplicate: boolean): void {
+  observe.count(isDuplicate ? 'recordsRepeated' : 'recordsAppended', chunk.recordCount)
+  if (isDuplicate) return
+  let bytes = 0
+  for (const append of chunk.appends) bytes += append.bytes.byteLength
+  observe.count('bytesAppended', bytes)
 }
 
 function ignoreUnavailable(error: unknown): undefined {

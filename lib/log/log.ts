@@ -16,6 +16,7 @@ import type { Topic } from '../core/topic.ts'
 import type { Clock, Metadata, Objects, Random } from '../ports.ts'
 import type { CreatedApiKey } from './api-keys.ts'
 import type { FetchManyRequest, Groups, PolledPartition } from './group-api.ts'
+import type { Observer } from './observer.ts'
 
 export interface LogPorts {
   readonly objects: Objects
@@ -25,6 +26,8 @@ export interface LogPorts {
   readonly codecs: Codecs
   /** Told of a bug in what runs beside requests. Without it, such a bug ends the process as an unhandled rejection. */
   readonly report?: (bug: unknown) => void
+  /** Told what is done. @default nobody, at no cost */
+  readonly observe?: Observer
 }
 
 export type Answer<Value> = ({ readonly ok: true } & Value) | Refusal

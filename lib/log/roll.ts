@@ -50,6 +50,7 @@ async function rollOnce(context: Context, key: HeadKey): Promise<number> {
   )
   if (answer.head !== undefined) context.heads.note(answer.head)
   if (!answer.applied) return 0
+  context.observe?.count('rolls', 1)
   for (const [producer, state] of Object.entries(head.producers) as [ProducerKey, ProducerState][]) {
     const newest = state.batches[state.batches.length - 1]
     if (newest !== undefined && newest.base < head.boundary) await evict(context, head, producer, state)
