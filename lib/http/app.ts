@@ -9,9 +9,10 @@ import { type Refusal, refusal } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import type { Log } from '../log/log.ts'
 import { allowHeader, corsHeaders, optionsReply } from './cors.ts'
+import type { Guard } from './key-guard.ts'
 import { refusalOfThrown, refusalReply } from './replies.ts'
 import { type BodySource, emptySource, readRequestBody, streamSource } from './request-body.ts'
-import type { HttpRequest, Reply, Route, RouteContext, Work } from './route.ts'
+import { type HttpRequest, needOf, type Reply, type Route, type Work } from './route.ts'
 import { createRouter, type Match } from './router.ts'
 
 export interface AppOptions {
@@ -25,6 +26,8 @@ export interface AppOptions {
   readonly log: Log
   readonly settings: Settings
   readonly codecs: Codecs
+  /** Asked before every request but OPTIONS, which carries no credentials. @default everybody may do everything */
+  readonly guard?: Guard
   /** Milliseconds since 1970. @default Date.now */
   readonly now?: () => number
   /** Origins whose pages may read answers, `*` for every one. @default none */
@@ -67,6 +70,8 @@ export interface Transport {
   readonly body?: BodySource
   /** Aborted when nobody waits for the answer any more. Read only by those who wait, so it may be made when it is read. */
   readonly signal: AbortSignal
+  /** Who asks, where a gateway has found that out. */
+  readonly principal?: string | undefined
 }
 
 export interface App {
@@ -78,7 +83,7 @@ export interface App {
 
 export function createApp(options: AppOptions): App {
   const { log, settings, codecs, work, version = '0.0.0', now = Date.now, cors = [] } = options
-  const { publicUrl, onFailure, onAnswer } = options
+  const { guard, publicUrl, onFailure, onAnswer } = options
   const router = createRouter(options.routes)
   const fixedBaseUrl = publicUrl?.replace(/\/+$/, '')
 
@@ -105,47 +110,52 @@ export function createApp(options: AppOptions): App {
   ): Promise<Reply> {
     const { method } = request
     const match = router.match(method, path, mediaTypeOf(request.headers.get('content-type')))
-    if (match.kind !== 'route') return misdirected(match, request, path)
-    if (work !== undefined && match.route.work !== work) return servedElsewhere(request, path)
-
-    const context: RouteContext = {
-      log,
-      settings,
-      codecs,
-      request,
-      params: match.params,
-      query: new URLSearchParams(search),
-      baseUrl: (fixedBaseUrl ?? origin) + match.prefix,
-      requestId,
-      version,
-      get signal() {
-        return transport.signal
-      },
-      now,
-      readBody: () => readRequestBody(request, transport.body ?? emptySource, settings.appendBytesMax),
-      unattended(working) {
-        working.then(
-          (outcome) => {
-            if (isRefusal(outcome)) onFailure?.({ requestId, method, path, message: outcome.message })
-          },
-          (error: unknown) => onFailure?.({ requestId, method, path, message: String(error), error }),
-        )
-      },
-    }
     try {
-      const reply = await match.route.handle(context)
-      if (reply.status >= 500)
-        onFailure?.({
-          requestId,
-          method,
-          path,
-          status: reply.status,
-          message: typeof reply.body === 'string' ? reply.body : '',
-        })
-      return reply
+      let { principal } = transport
+      if (guard !== undefined && method !== 'OPTIONS') {
+        const admitted = await guard(request, match.kind === 'route' ? needOf(match.route) : 'any-key')
+        if (!admitted.ok) return tellFailure(refusalReply(admitted))
+        principal = admitted.principal
+      }
+      if (match.kind !== 'route') return misdirected(match, request, path)
+      if (work !== undefined && match.route.work !== work) return servedElsewhere(request, path)
+      const reply = await match.route.handle({
+        log,
+        settings,
+        codecs,
+        request,
+        params: match.params,
+        query: new URLSearchParams(search),
+        baseUrl: (fixedBaseUrl ?? origin) + match.prefix,
+        requestId,
+        principal,
+        version,
+        get signal() {
+          return transport.signal
+        },
+        now,
+        readBody: () => readRequestBody(request, transport.body ?? emptySource, settings.appendBytesMax),
+        unattended(working) {
+          working.then(
+            (outcome) => {
+              if (isRefusal(outcome)) onFailure?.({ requestId, method, path, message: outcome.message })
+            },
+            (error: unknown) => onFailure?.({ requestId, method, path, message: String(error), error }),
+          )
+        },
+      })
+      return principal === undefined ? tellFailure(reply) : tellFailure(forOneOnly(reply))
     } catch (error) {
       const reply = refusalReply(refusalOfThrown(error, method === 'GET' || method === 'HEAD'))
       onFailure?.({ requestId, method, path, status: reply.status, message: String(error), error })
+      return reply
+    }
+
+    function tellFailure(reply: Reply): Reply {
+      if (reply.status >= 500) {
+        const message = typeof reply.body === 'string' ? reply.body : ''
+        onFailure?.({ requestId, method, path, status: reply.status, message })
+      }
       return reply
     }
   }
@@ -197,6 +207,14 @@ function finish(reply: Reply, requestId: string, cors: Readonly<Record<string, s
     'x-content-type-options': 'nosniff',
   }
   if (cors.vary !== undefined && reply.headers.vary !== undefined) headers.vary = `${reply.headers.vary}, ${cors.vary}`
+  return { status: reply.status, headers, body: reply.body }
+}
+
+/** Where callers are told apart, no cache that several share may keep an answer: it would ask nobody for a key. */
+function forOneOnly(reply: Reply): Reply {
+  const control = reply.headers['cache-control']
+  if (control === undefined || !control.startsWith('public')) return reply
+  const headers = { ...reply.headers, 'cache-control': control.replace('public', 'private') }
   return { status: reply.status, headers, body: reply.body }
 }
 

@@ -3,7 +3,7 @@ import { emptyReply, type Headers } from './replies.ts'
 import type { HttpRequest, Method, Reply } from './route.ts'
 
 /** What a browser may send besides the safelisted headers. */
-const allowedHeaders = [
+export const allowedHeaders: readonly string[] = [
   'Accept',
   'Authorization',
   'Content-Type',
@@ -14,11 +14,14 @@ const allowedHeaders = [
   'Producer-Id',
   'Producer-Epoch',
   'Producer-Seq',
+  'X-Amz-Content-Sha256',
+  'X-Amz-Date',
+  'X-Amz-Security-Token',
   'X-Request-Id',
-].join(', ')
+]
 
 /** What a page may see of an answer. */
-const exposedHeaders = [
+export const exposedHeaders: readonly string[] = [
   'ETag',
   'Location',
   'Retry-After',
@@ -33,18 +36,18 @@ const exposedHeaders = [
   'Highwater-Next-Offset',
   'Highwater-Start-Offset',
   'Highwater-Topic-Id',
-].join(', ')
+]
 
 /** The headers of an answer to this origin; none where it may not read. @param origins exact, or `*` for every one */
 export function corsHeaders(request: HttpRequest, origins: readonly string[]): Headers {
   if (origins.length === 0) return {}
   const origin = request.headers.get('origin')
   if (origins.includes('*'))
-    return { 'access-control-allow-origin': '*', 'access-control-expose-headers': exposedHeaders }
+    return { 'access-control-allow-origin': '*', 'access-control-expose-headers': exposedHeaders.join(', ') }
   if (origin === null || !origins.includes(origin)) return { vary: 'origin' }
   return {
     'access-control-allow-origin': origin,
-    'access-control-expose-headers': exposedHeaders,
+    'access-control-expose-headers': exposedHeaders.join(', '),
     vary: 'origin',
   }
 }
@@ -59,7 +62,7 @@ export function optionsReply(request: HttpRequest, allow: readonly Method[], ori
     ...(allowed && isPreflight
       ? {
           'access-control-allow-methods': methods,
-          'access-control-allow-headers': allowedHeaders,
+          'access-control-allow-headers': allowedHeaders.join(', '),
           'access-control-max-age': '86400',
         }
       : {}),

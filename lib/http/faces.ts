@@ -2,6 +2,7 @@
  * All faces in one table. A server serves them all; the OpenAPI document describes them, wherever it is asked for; the
  * infrastructure makes a gateway's routes of them. A function imports only the list of its own work.
  */
+import { apiKeyRoutes } from './api-keys.ts'
 import { consumeRoutes } from './consume-routes.ts'
 import { fetchRoutes } from './fetch-routes.ts'
 import { describeRoutes } from './openapi.ts'
@@ -16,6 +17,7 @@ import { v3TopicRoutes } from './v3-topics.ts'
 
 const openApiRoute: Route = {
   work: 'admin',
+  access: 'any-key',
   method: 'GET',
   path: '/openapi.json',
   operation: {
@@ -40,6 +42,7 @@ export const allRoutes: readonly Route[] = [
   ...v3ClusterRoutes,
   ...v3TopicRoutes,
   ...v3ConfigRoutes,
+  ...apiKeyRoutes,
   ...serverRoutes,
   openApiRoute,
 ]

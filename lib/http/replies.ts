@@ -41,6 +41,9 @@ export function refusalHeaders(refusal: Refusal): Headers {
   }
   if (details.retryAfterMs !== undefined) set('retry-after', Math.ceil(details.retryAfterMs / 1_000))
   else if (retryAfterCodes.has(code)) set('retry-after', 1)
+  // Some clients send a user and a password only after they were asked for them.
+  if (code === 'AUTHENTICATION_FAILED')
+    headers['www-authenticate'] = 'Bearer realm="highwater", Basic realm="highwater"'
   if (code === 'OUT_OF_ORDER_SEQUENCE_NUMBER') set('producer-expected-seq', details.expectedSequence)
   if (code === 'DUPLICATE_SEQUENCE_NUMBER') set('producer-seq', details.lastSequence)
   if (code === 'INVALID_PRODUCER_EPOCH') set('producer-epoch', details.epoch)

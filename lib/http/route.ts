@@ -6,6 +6,7 @@
  * web's `Request` satisfies and that any transport can fill without copying a body: a web `Response` copies the bytes it is
  * given, so it is made only where somebody wants one (`App.fetch`).
  */
+import type { Need, Work } from '../core/api-key.ts'
 import type { Codecs } from '../core/codec.ts'
 import type { Refusal } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
@@ -42,6 +43,8 @@ export interface RouteContext {
   /** For absolute links: scheme, host and the prefix that the request came by, without a slash at the end. */
   readonly baseUrl: string
   readonly requestId: string
+  /** Who asks (principal.ts); undefined where nobody is asked who he is. What belongs to one is shown to no other. */
+  readonly principal: string | undefined
   /** Of Highwater. */
   readonly version: string
   /** Aborted when nobody waits for the answer any more: the client went away, or the server is stopping. */
@@ -59,14 +62,14 @@ export interface RouteContext {
 
 export type Body = { readonly ok: true; readonly bytes: Uint8Array } | Refusal
 
-/**
- * Which of the functions serves a route; each has a role that allows it no more than its work. A server serves them all.
- * Routes that share a method and a path share their work: a gateway does not look at media types.
- */
-export type Work = 'produce' | 'fetch' | 'consume' | 'admin'
-
 export interface Route {
+  /**
+   * Which of the functions serves the route; each has a role that allows it no more than its work. A server serves them all.
+   * Routes that share a method and a path share their work: a gateway does not look at media types.
+   */
   readonly work: Work
+  /** Whom an API key is asked of that need not allow the work: `anybody` shows none, `any-key` shows one. @default the work */
+  readonly access?: 'any-key' | 'anybody'
   readonly method: Method
   /** As OpenAPI writes it: `/topics/{topic}/partitions/{partition}`. A literal segment wins over a parameter. */
   readonly path: string
@@ -80,6 +83,13 @@ export interface Route {
   readonly operation: OpenApiOperation
   handle(context: RouteContext): Promise<Reply>
 }
+
+/** What a request to the route asks of its caller, where callers are known. */
+export function needOf({ access, work }: Pick<Route, 'access' | 'work'>): Need {
+  return access ?? work
+}
+
+export type { Need, Work }
 
 export type JsonSchema = Readonly<Record<string, unknown>>
 

@@ -15,6 +15,7 @@ const healthSchema: JsonSchema = {
 export const serverRoutes: readonly Route[] = [
   {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path: '/',
     operation: {
@@ -27,6 +28,7 @@ export const serverRoutes: readonly Route[] = [
   },
   {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path: '/health',
     operation: {
@@ -45,6 +47,7 @@ export const serverRoutes: readonly Route[] = [
   },
   {
     work: 'admin',
+    access: 'anybody',
     method: 'GET',
     path: '/health/live',
     operation: {

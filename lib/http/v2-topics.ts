@@ -103,6 +103,7 @@ const tags = ['Kafka REST v2']
 export const v2TopicRoutes: readonly Route[] = [
   {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path: '/brokers',
     operation: {
@@ -122,6 +123,7 @@ export const v2TopicRoutes: readonly Route[] = [
   },
   {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path: '/topics',
     operation: {
@@ -141,6 +143,7 @@ export const v2TopicRoutes: readonly Route[] = [
   },
   {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path: '/topics/{topic}',
     operation: {
@@ -156,6 +159,7 @@ export const v2TopicRoutes: readonly Route[] = [
   },
   {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path: '/topics/{topic}/partitions',
     operation: {
@@ -171,6 +175,7 @@ export const v2TopicRoutes: readonly Route[] = [
   },
   {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path: '/topics/{topic}/partitions/{partition}',
     operation: {

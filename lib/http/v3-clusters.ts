@@ -94,6 +94,7 @@ function get(
   const hasBroker = path.includes('{broker_id}')
   return {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path,
     prefixes: v3Prefixes,

@@ -108,6 +108,7 @@ const valueSchema = { type: ['string', 'number', 'boolean'] }
 export const v3ConfigRoutes: readonly Route[] = [
   {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path: configsPath,
     prefixes: v3Prefixes,
@@ -127,6 +128,7 @@ export const v3ConfigRoutes: readonly Route[] = [
   },
   {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path: `${topicsPath}/-/configs`,
     prefixes: v3Prefixes,
@@ -144,6 +146,7 @@ export const v3ConfigRoutes: readonly Route[] = [
   },
   {
     work: 'admin',
+    access: 'any-key',
     method: 'GET',
     path: configPath,
     prefixes: v3Prefixes,

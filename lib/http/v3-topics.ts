@@ -194,14 +194,22 @@ async function getOffsets(context: RouteContext): Promise<Reply> {
   })
 }
 
-/** A route of this face. */
+/** A route of this face. What topics there are, any key may see: who writes or reads has to know (as Kafka's Describe). */
 function route(
   method: Route['method'],
   path: string,
   operation: Omit<Route['operation'], 'tags'>,
   handle: Route['handle'],
 ): Route {
-  return { work: 'admin', method, path, prefixes: v3Prefixes, operation: { ...operation, tags: v3Tags }, handle }
+  return {
+    work: 'admin',
+    ...(method === 'GET' ? { access: 'any-key' } : {}),
+    method,
+    path,
+    prefixes: v3Prefixes,
+    operation: { ...operation, tags: v3Tags },
+    handle,
+  }
 }
 
 const createSchema: JsonSchema = {
