@@ -1,0 +1,188 @@
+/**
+ * Who may do what to the storage: the one list of which the roles' policies are made, and against which an end-to-end run
+ * compares what the functions really asked for. An entry that no run uses says under `rarely` when it is needed.
+ *
+ * Items are named by the collections of lib/core/items.ts, the partition keys of the table; `*` stands for any rest.
+ * Transactions ask for the permissions of the writes in them. A refused transaction reads what refused it (GetItem).
+ */
+import type { Settings } from '../lib/core/settings.ts'
+
+export type FunctionName = 'produce' | 'fetch' | 'consume' | 'admin' | 'maintain' | 'authorize' | 'web'
+
+export type Resource =
+  /** Objects whose keys begin so. */
+  | { readonly kind: 'objects'; readonly prefix: string }
+  /** The bucket itself. */
+  | { readonly kind: 'bucket' }
+  /** Items of these collections. */
+  | { readonly kind: 'items'; readonly collections: readonly string[] }
+
+export interface Permission {
+  readonly actions: readonly string[]
+  readonly on: Resource
+  readonly why: string
+  /** When it is needed, where an ordinary run does not need it. */
+  readonly rarely?: string
+  /** Only where this setting is true. */
+  readonly setting?: 'autoCreateTopics'
+}
+
+const segments: Resource = { kind: 'objects', prefix: 'segments/' }
+
+function items(...collections: string[]): Resource {
+  return { kind: 'items', collections }
+}
+
+const readRecords: readonly Permission[] = [
+  { actions: ['s3:GetObject'], on: segments, why: 'Records are read from segments.' },
+  {
+    actions: ['s3:ListBucket'],
+    on: { kind: 'bucket' },
+    why: 'Without it S3 answers a missing object with 403 instead of 404, and a damaged log would look like a wrong role.',
+    rarely: 'Nothing lists. S3 looks at it when an object is missing, which is a fault.',
+  },
+  {
+    actions: ['dynamodb:GetItem'],
+    on: items('topics', 'heads/*'),
+    why: 'The topic of a name, the head of a partition.',
+  },
+  { actions: ['dynamodb:Query'], on: items('rows/*'), why: 'What is no longer in the tail is found in rows.' },
+]
+
+const createTopics: readonly Permission[] = [
+  {
+    actions: ['dynamodb:PutItem'],
+    on: items('topics', 'heads/*'),
+    why: 'Heads of the partitions first, then the name.',
+  },
+  {
+    actions: ['dynamodb:ConditionCheckItem'],
+    on: items('graves'),
+    why: 'A late repeat of a creation must not revive a deleted topic (D6).',
+  },
+]
+
+const endDeletions: readonly Permission[] = [
+  {
+    actions: ['dynamodb:DeleteItem'],
+    on: items('topics'),
+    why: 'The name of a deleted topic is freed.',
+  },
+  { actions: ['dynamodb:PutItem'], on: items('graves'), why: 'A deleted topic leaves a grave for the sweep.' },
+  {
+    actions: ['dynamodb:GetItem'],
+    on: items('graves'),
+    why: 'The grave that refused a creation is looked at.',
+    rarely: 'A creation, or the end of a deletion, was sent twice.',
+  },
+]
+
+const produce: readonly Permission[] = [
+  { actions: ['s3:PutObject'], on: segments, why: 'Every flush is a segment (D1).' },
+  {
+    actions: ['dynamodb:GetItem'],
+    on: items('topics', 'heads/*', 'cluster'),
+    why: 'The topic of a name, the head before and beside a commit, the cluster id that v3 answers with, the counter of producer ids.',
+  },
+  {
+    actions: ['dynamodb:UpdateItem'],
+    on: items('heads/*'),
+    why: 'The commit (H2), the roll, and a producer that leaves the head.',
+  },
+  {
+    actions: ['dynamodb:Query'],
+    on: items('rows/*'),
+    why: 'A roll reads the row before its own; after an unknown outcome rows prove what was committed (C1).',
+  },
+  { actions: ['dynamodb:PutItem'], on: items('rows/*'), why: 'A roll puts a row (H1).' },
+  {
+    actions: ['dynamodb:PutItem'],
+    on: items('cluster'),
+    why: 'Producer ids are allocated; the first process names the cluster.',
+  },
+  {
+    actions: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:ConditionCheckItem'],
+    on: items('producers/*'),
+    why: 'State of idempotent producers beyond the few in the head, and that there is none (P1).',
+  },
+  {
+    actions: ['dynamodb:DeleteItem'],
+    on: items('producers/*'),
+    why: 'A producer comes back into the head; it is in one place only (P1).',
+    rarely: 'A producer was idle for a whole roll, and then goes on.',
+  },
+  ...[...createTopics, ...endDeletions].map((permission) => ({ ...permission, setting: 'autoCreateTopics' as const })),
+]
+
+const fetch: readonly Permission[] = readRecords
+
+const consume: readonly Permission[] = [...readRecords]
+
+const admin: readonly Permission[] = [
+  {
+    actions: ['dynamodb:GetItem'],
+    on: items('topics', 'heads/*', 'cluster'),
+    why: 'Topics, their partitions with leader and offsets, the cluster id.',
+  },
+  { actions: ['dynamodb:Query'], on: items('topics'), why: 'Topics are listed.' },
+  ...createTopics,
+  {
+    actions: ['dynamodb:UpdateItem'],
+    on: items('heads/*'),
+    why: 'Deletion marks every head (D6); delete-records raises the log start.',
+  },
+  { actions: ['dynamodb:PutItem'], on: items('cluster'), why: 'The first process names the cluster.', rarely: 'Once.' },
+  ...endDeletions,
+]
+
+const maintain: readonly Permission[] = [
+  {
+    actions: ['dynamodb:Query'],
+    on: items('topics', 'producers/*'),
+    why: 'Every partition of every topic, its producers.',
+  },
+  {
+    actions: ['dynamodb:GetItem'],
+    on: items('producers/*'),
+    why: 'What refused the deletion of a producer is looked at.',
+    rarely: 'A producer comes back while it is being forgotten.',
+  },
+  {
+    actions: ['dynamodb:UpdateItem'],
+    on: items('heads/*'),
+    why: 'Forgetting a producer first raises the floor in the head (P4).',
+    rarely: 'A producer was idle for producerIdExpirationMs, a day.',
+  },
+  {
+    actions: ['dynamodb:DeleteItem'],
+    on: items('producers/*'),
+    why: 'Forgotten producers.',
+    rarely: 'A producer was idle for producerIdExpirationMs, a day.',
+  },
+]
+
+const authorize: readonly Permission[] = [
+  {
+    actions: ['dynamodb:GetItem'],
+    on: items('api-keys'),
+    why: 'The hash of the key that was presented, and what it allows.',
+  },
+]
+
+const all: Readonly<Record<FunctionName, readonly Permission[]>> = {
+  produce,
+  fetch,
+  consume,
+  admin,
+  maintain,
+  authorize,
+  web: [...produce, ...fetch, ...consume, ...admin],
+}
+
+/** What a function may do to the storage, under these settings. */
+export function permissionsOf(
+  name: FunctionName,
+  settings: Partial<Pick<Settings, 'autoCreateTopics'>> = {},
+): readonly Permission[] {
+  return all[name].filter(({ setting }) => setting === undefined || settings[setting] === true)
+}

@@ -1,0 +1,60 @@
+/** The gateway's routes, read from the table that the app serves (lib/http/faces.ts). */
+import { allRoutes } from '../lib/http/faces.ts'
+import type { Method, Route } from '../lib/http/route.ts'
+
+export type Work = Route['work']
+
+export interface GatewayRoute {
+  readonly method: Method | 'HEAD'
+  /** With `{names}`, and with the prefix. */
+  readonly path: string
+  readonly work: Work
+}
+
+/**
+ * Routes that share a method and a path (and are told apart by media types) are one to a gateway. HEAD is what GET is; of
+ * admin's, what is not named here comes there all the same.
+ */
+export const gatewayRoutes: readonly GatewayRoute[] = [
+  ...new Map(
+    allRoutes.flatMap(({ method, path, prefixes = [''], work }) =>
+      prefixes.flatMap((prefix) =>
+        (method === 'GET' && work !== 'admin' ? (['GET', 'HEAD'] as const) : [method]).map(
+          (each) => [`${each} ${prefix}${path}`, { method: each, path: prefix + path, work }] as const,
+        ),
+      ),
+    ),
+  ).values(),
+]
+
+/** What a producer and a consumer ask besides their own routes: how many partitions a topic has. */
+const lookups: readonly string[] = ['GET /topics/{topic}/partitions']
+
+// The end of an execute-api ARN for the requests of a route, such as GET/topics/*/partitions.
+export function invokePattern({ method, path }: Pick<GatewayRoute, 'method' | 'path'>): string {
+  return `${method}${path.replaceAll(/\{[^}]+\}/g, '*')}`
+}
+
+/**
+ * Patterns for who may do the work named and nothing else. A `*` of IAM also takes slashes: where a route's pattern would let
+ * in requests of other work, it is left out. `GET /topics/{topic}` is, for one: its pattern would allow reading records.
+ */
+export function invokePatterns(...works: Work[]): string[] {
+  const isGranted = (route: GatewayRoute) =>
+    works.includes(route.work) || lookups.includes(`${route.method} ${route.path}`)
+  const others = gatewayRoutes.filter((route) => !isGranted(route))
+  return gatewayRoutes
+    .filter(isGranted)
+    .map(invokePattern)
+    .filter((pattern) => !others.some((other) => isAllowed(pattern, sampleOf(other))))
+}
+
+/** Whether IAM takes the request for one of the pattern. @param request such as `GET/topics/t/partitions` */
+export function isAllowed(pattern: string, request: string): boolean {
+  const literals = pattern.split('*').map((literal) => literal.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+  return new RegExp(`^${literals.join('.*')}$`).test(request)
+}
+
+export function sampleOf({ method, path }: Pick<GatewayRoute, 'method' | 'path'>): string {
+  return `${method}${path.replaceAll(/\{[^}]+\}/g, 'x')}`
+}
