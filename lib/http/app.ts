@@ -72,6 +72,10 @@ export interface Transport {
   readonly signal: AbortSignal
   /** Who asks, where a gateway has found that out. */
   readonly principal?: string | undefined
+  /** What stands before every path and was taken off this one, such as a gateway's stage: `/prod`. @default nothing */
+  readonly basePath?: string
+  /** Resolves when an answer has to leave, whatever became of the request. @default never */
+  readonly late?: Promise<void>
 }
 
 export interface App {
@@ -119,14 +123,14 @@ export function createApp(options: AppOptions): App {
       }
       if (match.kind !== 'route') return misdirected(match, request, path)
       if (work !== undefined && match.route.work !== work) return servedElsewhere(request, path)
-      const reply = await match.route.handle({
+      const handling = match.route.handle({
         log,
         settings,
         codecs,
         request,
         params: match.params,
         query: new URLSearchParams(search),
-        baseUrl: (fixedBaseUrl ?? origin) + match.prefix,
+        baseUrl: (fixedBaseUrl ?? origin + (transport.basePath ?? '')) + match.prefix,
         requestId,
         principal,
         version,
@@ -144,9 +148,11 @@ export function createApp(options: AppOptions): App {
           )
         },
       })
+      const { late } = transport
+      const reply = await (late === undefined ? handling : Promise.race([handling, late.then(() => lateReply(method))]))
       return principal === undefined ? tellFailure(reply) : tellFailure(forOneOnly(reply))
     } catch (error) {
-      const reply = refusalReply(refusalOfThrown(error, method === 'GET' || method === 'HEAD'))
+      const reply = refusalReply(refusalOfThrown(error, isRead(method)))
       onFailure?.({ requestId, method, path, status: reply.status, message: String(error), error })
       return reply
     }
@@ -189,6 +195,16 @@ export function createApp(options: AppOptions): App {
       return toResponse(reply)
     },
   }
+}
+
+function isRead(method: string): boolean {
+  return method === 'GET' || method === 'HEAD'
+}
+
+/** The time is up and the request still under way: what it writes may yet be written (D4). */
+function lateReply(method: string): Reply {
+  const message = 'The storage did not answer in the time there is for an answer.'
+  return refusalReply(refusal(isRead(method) ? 'STORAGE_UNAVAILABLE' : 'OUTCOME_UNKNOWN', message))
 }
 
 /** Whoever hands out the requests did not know this path for one of its own: it has a slash too many, for example. */
