@@ -21,7 +21,7 @@ import { createLog } from '../../lib/log/create-log.ts'
 import { appended, createTopic, readAll } from '../conformance/log-fixture.ts'
 import { append, created, newKey } from '../conformance/metadata-fixture.ts'
 import { FaultyNetwork } from './network.ts'
-import { engines, networkOf, newBucket, newTable, shared } from './stores.ts'
+import { engines, networkOf, newBucket, newTable, pairs, shared } from './stores.ts'
 
 const reference = (): ChunkReference =>
   encodeReference({
@@ -126,88 +126,87 @@ for (const engine of engines.dynamodb)
     })
   })
 
-for (const s3 of engines.s3)
-  for (const dynamodb of engines.dynamodb)
-    describe(`the cost of the log on S3 of ${s3.name} and DynamoDB of ${dynamodb.name}`, () => {
-      test('a produce is one put and one update, a fetch at most two metadata reads and its data, however long the log is', async (t) => {
-        const [bucket, table] = await Promise.all([newBucket(s3), newTable(dynamodb)])
-        const [toS3, toDynamoDb] = [new FaultyNetwork(networkOf(s3)), new FaultyNetwork(networkOf(dynamodb))]
-        let units = 0
-        const ports = () => ({
-          objects: bucket.open({ requestHandler: toS3 }),
-          metadata: table.open({ requestHandler: toDynamoDb, onConsumed: (_, of) => (units += of) }),
-          clock: systemClock,
-          random: Math.random,
-          codecs: nodeCodecs,
-        })
-        const log = createLog(ports(), { retryDelayMs: 1 })
-        await createTopic(log)
-        const measured = async (act: () => Promise<unknown>) => {
+for (const { s3, dynamodb } of pairs)
+  describe(`the cost of the log on S3 of ${s3.name} and DynamoDB of ${dynamodb.name}`, () => {
+    test('a produce is one put and one update, a fetch at most two metadata reads and its data, however long the log is', async (t) => {
+      const [bucket, table] = await Promise.all([newBucket(s3), newTable(dynamodb)])
+      const [toS3, toDynamoDb] = [new FaultyNetwork(networkOf(s3)), new FaultyNetwork(networkOf(dynamodb))]
+      let units = 0
+      const ports = () => ({
+        objects: bucket.open({ requestHandler: toS3 }),
+        metadata: table.open({ requestHandler: toDynamoDb, onConsumed: (_, of) => (units += of) }),
+        clock: systemClock,
+        random: Math.random,
+        codecs: nodeCodecs,
+      })
+      const log = createLog(ports(), { retryDelayMs: 1 })
+      await createTopic(log)
+      const measured = async (act: () => Promise<unknown>) => {
+        await log.settled()
+        toS3.sent.length = 0
+        toDynamoDb.sent.length = 0
+        units = 0
+        await act()
+        return { s3: [...toS3.sent], dynamodb: [...toDynamoDb.sent], units }
+      }
+      await appended(log, ['first'])
+      let written = 1
+      for (const length of [2, 200, 600]) {
+        while (written < length - 1) {
+          await Promise.all(Array.from({ length: 4 }, () => appended(log, [`${written++}`])))
           await log.settled()
-          toS3.sent.length = 0
-          toDynamoDb.sent.length = 0
-          units = 0
-          await act()
-          return { s3: [...toS3.sent], dynamodb: [...toDynamoDb.sent], units }
         }
-        await appended(log, ['first'])
-        let written = 1
-        for (const length of [2, 200, 600]) {
-          while (written < length - 1) {
-            await Promise.all(Array.from({ length: 4 }, () => appended(log, [`${written++}`])))
-            await log.settled()
-          }
-          const produce = await measured(() => appended(log, ['one more']))
-          written++
-          // Another process, which has cached nothing but what every fetch asks again.
-          const other = createLog(ports(), {})
-          await other.describeTopic('orders')
-          const read = (offset: number) =>
-            measured(async () =>
-              assert.ok((await other.fetch({ topic: 'orders', partition: 0, offset, bytesMax: 1 })).ok),
-            )
-          const oldest = await read(0)
-          const newest = await read(written - 1)
-          await other.close()
-          t.diagnostic(`after ${length} appends: ${JSON.stringify({ produce, oldest, newest })}`)
-          assert.deepEqual(produce.s3, ['PUT'])
-          assert.equal(produce.dynamodb.filter((action) => action === 'UpdateItem').length, 1)
-          assert.ok(produce.dynamodb.length <= 2, 'at most the read of the head beside it')
-          for (const fetched of [oldest, newest]) {
-            assert.ok(fetched.dynamodb.length <= 2)
-            assert.deepEqual(fetched.s3, ['GET'])
-          }
-          assert.ok(produce.units <= 2)
-          // The head is one unit, the query's eight rows of one roll each are two.
-          assert.ok(oldest.units <= 3 && newest.units <= 3)
+        const produce = await measured(() => appended(log, ['one more']))
+        written++
+        // Another process, which has cached nothing but what every fetch asks again.
+        const other = createLog(ports(), {})
+        await other.describeTopic('orders')
+        const read = (offset: number) =>
+          measured(async () =>
+            assert.ok((await other.fetch({ topic: 'orders', partition: 0, offset, bytesMax: 1 })).ok),
+          )
+        const oldest = await read(0)
+        const newest = await read(written - 1)
+        await other.close()
+        t.diagnostic(`after ${length} appends: ${JSON.stringify({ produce, oldest, newest })}`)
+        assert.deepEqual(produce.s3, ['PUT'])
+        assert.equal(produce.dynamodb.filter((action) => action === 'UpdateItem').length, 1)
+        assert.ok(produce.dynamodb.length <= 2, 'at most the read of the head beside it')
+        for (const fetched of [oldest, newest]) {
+          assert.ok(fetched.dynamodb.length <= 2)
+          assert.deepEqual(fetched.s3, ['GET'])
         }
-        await log.close()
-        await Promise.all([bucket.delete(), table.delete()])
-      })
-
-      test('200 produces at once to one partition, of four processes: every record once, dense offsets', async (t) => {
-        const [bucket, table] = await Promise.all([newBucket(s3), newTable(dynamodb)])
-        const toDynamoDb = new FaultyNetwork(networkOf(dynamodb))
-        const processes = Array.from({ length: 4 }, () =>
-          createLog(
-            {
-              objects: bucket.open(),
-              metadata: table.open({ requestHandler: toDynamoDb }),
-              clock: systemClock,
-              random: Math.random,
-              codecs: nodeCodecs,
-            },
-            { retryDelayMs: 1, lingerMs: 0 },
-          ),
-        )
-        await createTopic(processes[0]!)
-        const values = Array.from({ length: 200 }, (_, index) => `record ${index}`)
-        const offsets = await Promise.all(values.map((value, index) => appended(processes[index % 4]!, [value])))
-        const read = await readAll(processes[0]!)
-        assert.equal(read.length, 200)
-        for (const [index, value] of values.entries()) assert.equal(read[offsets[index]!], value)
-        t.diagnostic(`${toDynamoDb.sent.filter((action) => action === 'UpdateItem').length} updates`)
-        for (const log of processes) await log.close()
-        await Promise.all([bucket.delete(), table.delete()])
-      })
+        assert.ok(produce.units <= 2)
+        // The head is one unit, the query's eight rows of one roll each are two.
+        assert.ok(oldest.units <= 3 && newest.units <= 3)
+      }
+      await log.close()
+      await Promise.all([bucket.delete(), table.delete()])
     })
+
+    test('200 produces at once to one partition, of four processes: every record once, dense offsets', async (t) => {
+      const [bucket, table] = await Promise.all([newBucket(s3), newTable(dynamodb)])
+      const toDynamoDb = new FaultyNetwork(networkOf(dynamodb))
+      const processes = Array.from({ length: 4 }, () =>
+        createLog(
+          {
+            objects: bucket.open(),
+            metadata: table.open({ requestHandler: toDynamoDb }),
+            clock: systemClock,
+            random: Math.random,
+            codecs: nodeCodecs,
+          },
+          { retryDelayMs: 1, lingerMs: 0 },
+        ),
+      )
+      await createTopic(processes[0]!)
+      const values = Array.from({ length: 200 }, (_, index) => `record ${index}`)
+      const offsets = await Promise.all(values.map((value, index) => appended(processes[index % 4]!, [value])))
+      const read = await readAll(processes[0]!)
+      assert.equal(read.length, 200)
+      for (const [index, value] of values.entries()) assert.equal(read[offsets[index]!], value)
+      t.diagnostic(`${toDynamoDb.sent.filter((action) => action === 'UpdateItem').length} updates`)
+      for (const log of processes) await log.close()
+      await Promise.all([bucket.delete(), table.delete()])
+    })
+  })

@@ -2,17 +2,18 @@
  * A local AWS without Docker: what the suites of this folder run on, fetched from the package registries into a cache and
  * started on free ports.
  *
- *     MiniStack        PyPI, pinned in requirements.txt, in a virtual environment   S3, DynamoDB
- *     DynamoDB Local   Maven Central, pinned in dynamodb-local/pom.xml              DynamoDB: the reference for conditions
+ *     MiniStack        PyPI, requirements.txt                   S3, DynamoDB, and all that a deployed stack needs
+ *     LocalStack       PyPI, localstack/requirements.txt        S3; DynamoDB, which is DynamoDB Local behind its gateway
+ *     DynamoDB Local   Maven Central, dynamodb-local/pom.xml    DynamoDB: the reference for conditions and capacity
  */
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, globSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 
@@ -39,17 +40,9 @@ const here = import.meta.dirname
 const cache = join(here, '../../node_modules/.cache/highwater-aws')
 const startMsMax = 60_000
 
-export async function startMiniStack(): Promise<RunningEngine> {
-  const requirements = join(here, 'requirements.txt')
-  // A virtual environment knows its own path: it cannot be made elsewhere and moved here.
-  const environment = join(cache, `ministack-${await fingerprint(requirements)}`)
-  const isInstalled = join(environment, 'installed')
-  if (!existsSync(isInstalled)) {
-    await rm(environment, { recursive: true, force: true })
-    await run('python3', ['-m', 'venv', environment])
-    await run(join(environment, 'bin/pip'), ['install', '--quiet', '-r', requirements])
-    await mkdir(isInstalled)
-  }
+/** @param variables of MiniStack, over those that make it serve S3 and DynamoDB without authentication */
+export async function startMiniStack(variables: Record<string, string> = {}): Promise<RunningEngine> {
+  const environment = await installed('ministack', join(here, 'requirements.txt'), await pythonOf(3, 11))
   const port = await freePort()
   const directory = await mkdtemp(join(tmpdir(), 'highwater-ministack-'))
   return started('MiniStack', port, ['s3', 'dynamodb'], directory, join(environment, 'bin/ministack'), [], {
@@ -57,10 +50,42 @@ export async function startMiniStack(): Promise<RunningEngine> {
     BIND_HOST: '127.0.0.1',
     SERVICES: 's3,dynamodb',
     LOG_LEVEL: 'WARNING',
+    ...variables,
+  })
+}
+
+export async function startLocalStack(): Promise<RunningEngine> {
+  const requirements = join(here, 'localstack/requirements.txt')
+  const environment = await installed('localstack', requirements, await pythonOf(3, 13))
+  const libraries = await dynamoDbLocal()
+  const port = await freePort()
+  const directory = await mkdtemp(join(tmpdir(), 'highwater-localstack-'))
+  const parameters = [join(here, 'localstack/start.py'), libraries]
+  return started('LocalStack', port, ['s3', 'dynamodb'], directory, join(environment, 'bin/python'), parameters, {
+    GATEWAY_LISTEN: `127.0.0.1:${port}`,
+    SERVICES: 's3,dynamodb',
+    // As on a host, whatever it takes this machine for; all its files below one directory, no name server, no report of use.
+    OVERRIDE_IN_DOCKER: '0',
+    FILESYSTEM_ROOT: directory,
+    DNS_ADDRESS: '0',
+    DISABLE_EVENTS: '1',
+    SKIP_SSL_CERT_DOWNLOAD: '1',
   })
 }
 
 export async function startDynamoDbLocal(): Promise<RunningEngine> {
+  const libraries = await dynamoDbLocal()
+  const port = await freePort()
+  const directory = await mkdtemp(join(tmpdir(), 'highwater-dynamodb-local-'))
+  const server = 'com.amazonaws.services.dynamodbv2.local.main.ServerRunner'
+  const options = [`-Djava.library.path=${libraries}`, '-Xmx512m', '-cp', join(libraries, '*'), server]
+  const flags = ['-inMemory', '-disableTelemetry', '-port', String(port)]
+  return started('DynamoDB Local', port, ['dynamodb'], directory, 'java', [...options, ...flags], {})
+}
+
+/** The directory of its jars. */
+async function dynamoDbLocal(): Promise<string> {
+  if (!isProgram('java')) throw new Error('there is no java here')
   const pom = join(here, 'dynamodb-local/pom.xml')
   const libraries = join(cache, `dynamodb-local-${await fingerprint(pom)}`)
   if (!existsSync(libraries)) {
@@ -69,12 +94,43 @@ export async function startDynamoDbLocal(): Promise<RunningEngine> {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', ...options])
     await rename(unfinished, libraries)
   }
-  const port = await freePort()
-  const directory = await mkdtemp(join(tmpdir(), 'highwater-dynamodb-local-'))
-  const server = 'com.amazonaws.services.dynamodbv2.local.main.ServerRunner'
-  const options = [`-Djava.library.path=${libraries}`, '-Xmx512m', '-cp', join(libraries, '*'), server]
-  const flags = ['-inMemory', '-disableTelemetry', '-port', String(port)]
-  return started('DynamoDB Local', port, ['dynamodb'], directory, 'java', [...options, ...flags], {})
+  return libraries
+}
+
+/** A virtual environment that holds what the file asks for. It knows its own path: it cannot be made elsewhere and moved here. */
+async function installed(name: string, requirements: string, python: string): Promise<string> {
+  const environment = join(cache, `${name}-${await fingerprint(requirements)}`)
+  const isInstalled = join(environment, 'installed')
+  if (!existsSync(isInstalled)) {
+    await rm(environment, { recursive: true, force: true })
+    await run(python, ['-m', 'venv', environment])
+    const options = ['--quiet', '--disable-pip-version-check', '--requirement', requirements]
+    await run(join(environment, 'bin/pip'), ['install', ...options])
+    await mkdir(isInstalled)
+  }
+  return environment
+}
+
+/** A Python of at least this version: on the PATH under any of its names, or among those that pyenv keeps. */
+async function pythonOf(major: number, minorMin: number): Promise<string> {
+  const minors = Array.from({ length: 4 }, (_, above) => minorMin + above)
+  const pyenv = process.env.PYENV_ROOT ?? join(homedir(), '.pyenv')
+  const candidates = [
+    'python3',
+    ...minors.map((minor) => `python${major}.${minor}`),
+    ...globSync(minors.map((minor) => join(pyenv, `versions/${major}.${minor}.*/bin/python3`))),
+  ]
+  const isEnough = `import sys, venv; sys.exit(sys.version_info < (${major}, ${minorMin}))`
+  for (const candidate of candidates) {
+    if (!isProgram(candidate)) continue
+    try {
+      await run(candidate, ['-c', isEnough])
+      return candidate
+    } catch {
+      // Too old, or a name that stands for none.
+    }
+  }
+  throw new Error(`there is no Python ${major}.${minorMin} or newer here`)
 }
 
 async function started(

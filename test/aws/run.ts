@@ -10,7 +10,7 @@ import { globSync } from 'node:fs'
 import { join } from 'node:path'
 import { deviations } from './deviations.ts'
 import type { Engine, Engines, RunningEngine } from './engines.ts'
-import { enginesVariable, startDynamoDbLocal, startMiniStack } from './engines.ts'
+import { enginesVariable, startDynamoDbLocal, startLocalStack, startMiniStack } from './engines.ts'
 
 const root = join(import.meta.dirname, '../..')
 const running: RunningEngine[] = []
@@ -40,6 +40,7 @@ async function startEngines(): Promise<Engines> {
   for (const [name, start] of [
     ['DynamoDB Local', startDynamoDbLocal],
     ['MiniStack', startMiniStack],
+    ['LocalStack', startLocalStack],
   ] as const)
     try {
       const engine = await start()

@@ -14,6 +14,14 @@ const given = process.env[enginesVariable]
 if (given === undefined) throw new Error('these suites are run by `npm run test:aws`, which starts what they need')
 export const engines = JSON.parse(given) as Engines
 
+/** Pairs of engines for what needs both services: every engine for DynamoDB once, with its own S3 where it has one. */
+export const pairs: readonly { readonly s3: Engine; readonly dynamodb: Engine }[] = engines.dynamodb.flatMap(
+  (dynamodb) => {
+    const s3 = engines.s3.find(({ endpoint }) => endpoint === dynamodb.endpoint) ?? engines.s3[0]
+    return s3 === undefined ? [] : [{ s3, dynamodb }]
+  },
+)
+
 const forNobody = { accessKeyId: 'test', secretAccessKey: 'test' }
 const { AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_REGION = process.env.AWS_DEFAULT_REGION ?? 'us-east-1' } = process.env
 
