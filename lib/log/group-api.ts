@@ -47,13 +47,16 @@ export interface Membership {
   /** Newly taken up: claimed for the member just now. The others it holds, it keeps. */
   readonly assigned: readonly Assigned[]
   /** Of what it holds: to be let go of, after a last commit. */
-  readonly revoked: readonly TopicPartition[]
+  readonly revoked: readonly HeldPartition[]
   /** Of what it holds: lost. Another has taken it over, or it is gone; commits no longer pass. */
-  readonly lost: readonly TopicPartition[]
+  readonly lost: readonly HeldPartition[]
   /** True where there was more to claim than one answer holds: send the next heartbeat at once. */
   readonly isIncomplete: boolean
   readonly heartbeatIntervalMs: number
 }
+
+/** Meant by its topic's id: of a topic that is gone, the name may be empty, or mean another topic. */
+export type HeldPartition = TopicPartition & { readonly topicId: TopicId }
 
 export interface Holding {
   readonly topicId: TopicId
