@@ -78,8 +78,7 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
 
     fetch: (request) =>
       answer(() => {
-        const signal = request.signal === undefined ? closing.signal : AbortSignal.any([request.signal, closing.signal])
-        return fetch(context, topics, chunks, { ...request, signal })
+        return fetch(context, topics, chunks, { ...request, signal: either(request.signal, closing.signal) })
       }),
     offsets: (topic, partition) =>
       answer(async () => {
@@ -124,9 +123,12 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
         return { ok: true, forgotten: await forgetProducers(context, found.key) }
       }, 'unseen'),
 
-    maintain: () => answer(() => maintain(context, topics, closing.signal)),
+    maintain: (signal) => answer(() => maintain(context, topics, either(signal, closing.signal))),
 
-    settled: () => context.settled(),
+    settled: async () => {
+      while (underWay.size > 0) await Promise.allSettled(underWay)
+      await context.settled()
+    },
     close: async () => {
       // Who was let in is answered, from wherever it is on its way: looking up its topic, waiting to be gathered, committing.
       closing.abort()
@@ -137,6 +139,10 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
       await context.settled()
     },
   }
+}
+
+function either(signal: AbortSignal | undefined, closing: AbortSignal): AbortSignal {
+  return signal === undefined ? closing : AbortSignal.any([signal, closing])
 }
 
 /** The cluster's id: made once, by whoever comes first. */

@@ -206,11 +206,11 @@ export interface Log {
 
   /**
    * One round of upkeep over all partitions, safe to stop anywhere and to run twice: forgets idle producers. The embedded
-   * server does it by itself; functions do it on a schedule.
+   * server does it by itself; functions do it on a schedule. Ends early, with what was done, when `signal` aborts.
    */
-  maintain(): Promise<Answer<{ readonly partitions: number; readonly forgotten: number }>>
+  maintain(signal?: AbortSignal): Promise<Answer<{ readonly partitions: number; readonly forgotten: number }>>
 
-  /** Resolves when nothing of what was begun (rolls included) is under way: a function calls it before it returns. */
+  /** Resolves when nothing of what was begun (rolls and unattended appends included) is under way: a function calls it before it returns. */
   settled(): Promise<void>
   /** Refuses new appends, answers those that wait, wakes waiting fetches, and settles. */
   close(): Promise<void>
