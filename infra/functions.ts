@@ -18,6 +18,7 @@ import type { Settings } from '../lib/core/settings.ts'
 import { nodejsBundling } from './bundling.ts'
 import { settingsThatDiffer } from './contexts.ts'
 import { type FunctionName, type Permission, permissionsOf } from './permissions.ts'
+import { authorizeDefine } from './routes.ts'
 import type { HighwaterStorage } from './storage.ts'
 
 export const root = join(import.meta.dirname, '..')
@@ -69,6 +70,7 @@ const sizes: Readonly<Record<Exclude<FunctionName, 'web'>, Size>> = {
 export class HighwaterFunction extends Construct {
   readonly name: FunctionName
   readonly function: NodejsFunction
+  readonly memoryMb: number
   readonly role: Role
   readonly logGroup: LogGroup
 
@@ -76,7 +78,8 @@ export class HighwaterFunction extends Construct {
     super(scope, id)
     this.name = props.name
     if (props.name === 'web') throw new Error('a Web Function is another construct (web-functions.ts)')
-    const { memoryMb, timeout } = sizes[props.name]
+    const { timeout, ...size } = sizes[props.name]
+    this.memoryMb = props.memoryMb ?? size.memoryMb
 
     this.logGroup = new LogGroup(this, 'Logs', {
       retention: props.logRetention,
@@ -90,10 +93,10 @@ export class HighwaterFunction extends Construct {
       handler: 'handler',
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
-      memorySize: props.memoryMb ?? memoryMb,
+      memorySize: this.memoryMb,
       timeout,
       role: this.role,
-      bundling: nodejsBundling,
+      bundling: props.name === 'authorize' ? { ...nodejsBundling, define: { ...authorizeDefine } } : nodejsBundling,
       projectRoot: root,
       depsLockFilePath: join(root, 'package-lock.json'),
       // It would set a variable for the SDK of version 2.

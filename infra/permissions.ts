@@ -132,6 +132,11 @@ const admin: readonly Permission[] = [
     why: 'Deletion marks every head (D6); delete-records raises the log start.',
   },
   { actions: ['dynamodb:PutItem'], on: items('cluster'), why: 'The first process names the cluster.', rarely: 'Once.' },
+  {
+    actions: ['dynamodb:GetItem', 'dynamodb:Query', 'dynamodb:PutItem'],
+    on: items('api-keys'),
+    why: 'API keys are made, listed and revoked. None is ever deleted (A2).',
+  },
   ...endDeletions,
 ]
 

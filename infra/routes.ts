@@ -1,6 +1,7 @@
 /** The gateway's routes, read from the table that the app serves (lib/http/faces.ts). */
+import { routeNeedsOf } from '../lib/core/api-key.ts'
 import { allRoutes } from '../lib/http/faces.ts'
-import type { Method, Route } from '../lib/http/route.ts'
+import { type Method, needOf, type Route } from '../lib/http/route.ts'
 
 export type Work = Route['work']
 
@@ -9,6 +10,8 @@ export interface GatewayRoute {
   /** With `{names}`, and with the prefix. */
   readonly path: string
   readonly work: Work
+  /** What it asks of its caller. */
+  readonly need: Need
 }
 
 /**
@@ -17,18 +20,33 @@ export interface GatewayRoute {
  */
 export const gatewayRoutes: readonly GatewayRoute[] = [
   ...new Map(
-    allRoutes.flatMap(({ method, path, prefixes = [''], work }) =>
+    allRoutes.flatMap(({ method, path, prefixes = [''], work, access }) =>
       prefixes.flatMap((prefix) =>
         (method === 'GET' && work !== 'admin' ? (['GET', 'HEAD'] as const) : [method]).map(
-          (each) => [`${each} ${prefix}${path}`, { method: each, path: prefix + path, work }] as const,
+          (each) =>
+            [
+              `${each} ${prefix}${path}`,
+              { method: each, path: prefix + path, work, need: needOf({ work, ...(access && { access }) }) },
+            ] as const,
         ),
       ),
     ),
   ).values(),
 ]
 
-/** What a producer and a consumer ask besides their own routes: how many partitions a topic has. */
-const lookups: readonly string[] = ['GET /topics/{topic}/partitions']
+/** What the authorizer of API keys knows of the routes: esbuild writes it into its bundle (functions/authorize.ts). */
+export const authorizeDefine: Readonly<Record<string, string>> = {
+  HIGHWATER_ROUTE_NEEDS: JSON.stringify(
+    routeNeedsOf(
+      allRoutes.flatMap((route) =>
+        (route.prefixes ?? ['']).map((prefix) => ({
+          routeKey: `${route.method} ${prefix}${route.path}`,
+          need: needOf(route),
+        })),
+      ),
+    ),
+  ),
+}
 
 // The end of an execute-api ARN for the requests of a route, such as GET/topics/*/partitions.
 export function invokePattern({ method, path }: Pick<GatewayRoute, 'method' | 'path'>): string {
@@ -36,12 +54,11 @@ export function invokePattern({ method, path }: Pick<GatewayRoute, 'method' | 'p
 }
 
 /**
- * Patterns for who may do the work named and nothing else. A `*` of IAM also takes slashes: where a route's pattern would let
+ * Patterns for who may do the work named and nothing else: its routes, and those that are open to every caller. A `*` of IAM also takes slashes: where a route's pattern would let
  * in requests of other work, it is left out. `GET /topics/{topic}` is, for one: its pattern would allow reading records.
  */
 export function invokePatterns(...works: Work[]): string[] {
-  const isGranted = (route: GatewayRoute) =>
-    works.includes(route.work) || lookups.includes(`${route.method} ${route.path}`)
+  const isGranted = ({ work, need }: GatewayRoute) => works.includes(work) || need === 'any-key' || need === 'anybody'
   const others = gatewayRoutes.filter((route) => !isGranted(route))
   return gatewayRoutes
     .filter(isGranted)

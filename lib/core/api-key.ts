@@ -185,7 +185,9 @@ export function routeNeedsOf(routes: Iterable<{ readonly routeKey: string; reado
   return needs
 }
 
+/** HEAD asks for what GET asks for. */
 export function needOfRouteKey(needs: RouteNeeds, routeKey: string): Need {
-  for (const [need, routeKeys] of Object.entries(needs)) if (routeKeys.includes(routeKey)) return need as Need
+  const asked = routeKey.replace(/^HEAD /, 'GET ')
+  for (const [need, routeKeys] of Object.entries(needs)) if (routeKeys.includes(asked)) return need as Need
   return 'admin'
 }

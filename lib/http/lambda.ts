@@ -13,6 +13,7 @@ import type { Writable } from 'node:stream'
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda'
 import { refusal } from '../core/errors.ts'
 import { type App, lengthOf, type Transport } from './app.ts'
+import { principalOf, type RequestAuthorizer } from './principal.ts'
 import { refusalReply } from './replies.ts'
 import type { BodySource } from './request-body.ts'
 import type { HttpRequest, Reply } from './route.ts'
@@ -76,7 +77,8 @@ async function answerEvent(options: LambdaOptions, event: LambdaEvent, context: 
   const deadline = new Deadline(context, waitMarginMs, answerMarginMs)
   try {
     const body = bodyOf(event)
-    const principal = principalOf(event)
+    const { authorizer } = event.requestContext as { authorizer?: RequestAuthorizer }
+    const principal = principalOf(authorizer)
     const transport: Transport = {
       ...(body === undefined ? {} : { body }),
       ...(basePath === '' ? {} : { basePath }),
@@ -202,18 +204,6 @@ function bodyOf({ body, isBase64Encoded }: LambdaEvent): BodySource | undefined 
 function base64Size(text: string): number {
   const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
   return Math.floor((text.length * 3) / 4) - padding
-}
-
-/** Who the gateway found out to be asking: an API key's id, an IAM identity, or the subject of a token. */
-function principalOf({ requestContext }: LambdaEvent): string | undefined {
-  const { authorizer } = requestContext as { authorizer?: Authorizer }
-  return authorizer?.lambda?.principal ?? authorizer?.iam?.userArn ?? authorizer?.jwt?.claims?.sub
-}
-
-interface Authorizer {
-  readonly lambda?: { readonly principal?: string } | null
-  readonly iam?: { readonly userArn?: string } | null
-  readonly jwt?: { readonly claims?: { readonly sub?: string } } | null
 }
 
 type WholeReply = Reply & { readonly body: Exclude<Reply['body'], ReadableStream> }

@@ -193,6 +193,7 @@ describe('what the routes of a gateway ask for', () => {
     assert.deepEqual(needs, { produce: ['POST /topics/{topic}'], 'any-key': ['GET /topics/{topic}'] })
     assert.equal(needOfRouteKey(needs, 'POST /topics/{topic}'), 'produce')
     assert.equal(needOfRouteKey(needs, 'GET /topics/{topic}'), 'any-key')
+    assert.equal(needOfRouteKey(needs, 'HEAD /topics/{topic}'), 'any-key')
     assert.equal(needOfRouteKey(needs, 'DELETE /topics/{topic}'), 'admin')
     assert.equal(needOfRouteKey(needs, '$default'), 'admin')
     assert.equal(needOfRouteKey({}, 'POST /topics/{topic}'), 'admin')
