@@ -5,6 +5,7 @@
  * The face is served under `/v3` (Confluent Platform) and `/kafka/v3` (Confluent Cloud and embedded proxies); links go on
  * under the prefix that the request came by. Any cluster id is accepted in a path, and the real one is answered.
  */
+import type { Lease } from '../core/lease.ts'
 import type { Topic } from '../core/topic.ts'
 import { brokerId } from './one-broker.ts'
 import type { RouteContext } from './route.ts'
@@ -107,6 +108,23 @@ export function partitionResource(cluster: Cluster, topic: Topic, partition: num
     leader: related(cluster, `${path}/replicas/${brokerId}`),
     replicas: related(cluster, `${path}/replicas`),
     reassignment: related(cluster, `${path}/reassignment`),
+  }
+}
+
+/** With who leads it, as far as leading means something here: the lease, and the epoch that a leader's writes carry (L2). */
+export function ledPartitionResource(
+  cluster: Cluster,
+  topic: Topic,
+  partition: number,
+  { lease, leaseEpoch }: { readonly lease: Lease | undefined; readonly leaseEpoch: number },
+): object {
+  return {
+    ...partitionResource(cluster, topic, partition),
+    leader_epoch: leaseEpoch,
+    lease:
+      lease === undefined
+        ? null
+        : { owner: lease.owner, until_timestamp: lease.untilMs, is_exclusive: lease.isExclusive },
   }
 }
 

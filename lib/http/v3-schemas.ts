@@ -108,6 +108,24 @@ export const partitionSchema = resourceSchema('KafkaPartition', {
   reassignment: link,
 })
 
+export const ledPartitionSchema = resourceSchema('KafkaPartition', {
+  ...partitionFields,
+  leader: link,
+  leader_epoch: { ...number, description: 'Raised with every change of leader; 0 where there was none' },
+  lease: {
+    type: ['object', 'null'],
+    description: 'Who leads. A lease stays here when it has run out, until it is released or taken over',
+    required: ['owner', 'until_timestamp', 'is_exclusive'],
+    properties: {
+      owner: text,
+      until_timestamp: { ...number, description: 'Milliseconds since 1970' },
+      is_exclusive: { ...flag, description: 'Only the leader appends' },
+    },
+  },
+  replicas: link,
+  reassignment: link,
+})
+
 export const offsetsSchema = resourceSchema('KafkaPartitionWithOffsets', {
   ...partitionFields,
   earliest_offset: number,

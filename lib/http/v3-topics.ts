@@ -21,6 +21,7 @@ import {
   type Cluster,
   clusterOf,
   collection,
+  ledPartitionResource,
   offsetsResource,
   partitionResource,
   reassignmentResource,
@@ -34,6 +35,7 @@ import {
   brokerParameter,
   collectionSchema,
   includeAuthorizedOperations,
+  ledPartitionSchema,
   offsetsSchema,
   partitionParameter,
   partitionSchema,
@@ -364,11 +366,15 @@ export const v3TopicRoutes: readonly Route[] = [
     partitionPath,
     {
       operationId: 'getPartition',
-      summary: 'A partition',
+      summary: 'A partition, and who leads it',
       parameters: [partitionParameter],
-      responses: { 200: v3Response('The partition', partitionSchema) },
+      responses: { 200: v3Response('The partition', ledPartitionSchema) },
     },
-    (context) => ofPartition(context, (cluster, { topic, partition }) => partitionResource(cluster, topic, partition)),
+    (context) =>
+      ofPartition(context, async (cluster, { topic, partition }) => {
+        const led = await context.log.describeLease(topic.name, partition)
+        return led.ok ? ledPartitionResource(cluster, topic, partition, led) : led
+      }),
   ),
   route(
     'GET',

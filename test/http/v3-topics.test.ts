@@ -216,7 +216,27 @@ test('a partition is led by the one broker', async () => {
     metadata: { self: `${url}/partitions`, next: null },
     data: [partition(0), partition(1)],
   })
-  assert.deepEqual((await call(harness, 'GET', '/t/partitions/1')).body, partition(1))
+  assert.deepEqual((await call(harness, 'GET', '/t/partitions/1')).body, {
+    ...partition(1),
+    leader_epoch: 0,
+    lease: null,
+  })
+})
+
+test('a partition shows its lease, and an epoch that outlives it', async () => {
+  const { harness } = await withTopic(2)
+  const shown = async () => {
+    const { leader_epoch, lease } = (await call(harness, 'GET', '/t/partitions/1')).body
+    return { leader_epoch, lease }
+  }
+  const lease = await harness.log.acquireLease('t', 1, 'ann', true)
+  assert.ok(lease.ok)
+  assert.deepEqual(await shown(), {
+    leader_epoch: 1,
+    lease: { owner: 'ann', until_timestamp: lease.untilMs, is_exclusive: true },
+  })
+  await harness.log.releaseLease('t', 1, 'ann', lease.epoch)
+  assert.deepEqual(await shown(), { leader_epoch: 1, lease: null })
 })
 
 test('a partition has one replica, in sync', async () => {
