@@ -6,15 +6,18 @@
  *     log.grantConsume(reportsFunction)
  *     ordersFunction.addEnvironment('HIGHWATER_URL', log.url)
  */
-import { Annotations } from 'aws-cdk-lib'
+import { Annotations, Duration } from 'aws-cdk-lib'
 import type { Grant, IGrantable } from 'aws-cdk-lib/aws-iam'
-import { type FunctionUrl, FunctionUrlAuthType, InvokeMode } from 'aws-cdk-lib/aws-lambda'
+import { type FunctionUrl, FunctionUrlAuthType, HttpMethod, InvokeMode } from 'aws-cdk-lib/aws-lambda'
 import { RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { ITopic } from 'aws-cdk-lib/aws-sns'
 import { Construct } from 'constructs'
 import type { Settings } from '../lib/core/settings.ts'
+import { allowedHeaders, exposedHeaders } from '../lib/http/cors.ts'
+import { Alarms } from './alarms.ts'
 import { HighwaterApi, type Throttle } from './api.ts'
 import type { Auth } from './contexts.ts'
+import { Dashboard } from './dashboard.ts'
 import { type FunctionOptions, HighwaterFunction } from './functions.ts'
 import { Maintenance } from './maintenance.ts'
 import type { FunctionName } from './permissions.ts'
@@ -103,6 +106,8 @@ export class Highwater extends Construct {
   /** Where they were asked for. */
   readonly functionUrls: { readonly produce: FunctionUrl; readonly fetch: FunctionUrl } | undefined
   readonly maintenance: Maintenance
+  readonly alarms?: Alarms
+  readonly dashboard?: Dashboard
 
   constructor(scope: Construct, id: string, props: HighwaterProps = {}) {
     super(scope, id)
@@ -115,17 +120,19 @@ export class Highwater extends Construct {
         'auth=none: everybody who finds the URL can read, write and delete everything, at your cost.',
       )
 
-    const make = (name: FunctionName) =>
-      new HighwaterFunction(this, nameOf(name), {
+    const service = this.node.path.replaceAll('/', '-')
+    const make = (name: FunctionName, id = nameOf(name), environment: Record<string, string> = {}) =>
+      new HighwaterFunction(this, id, {
         name,
         storage: this.storage,
         settings,
         cors,
         tracing: props.tracing ?? false,
         logRetention,
-        service: this.node.path.replaceAll('/', '-'),
+        service,
         ...(props.publicUrl === undefined ? {} : { publicUrl: props.publicUrl }),
         ...props.functions?.[name],
+        environment: { ...props.functions?.[name]?.environment, ...environment },
       })
     const works = [...new Set(gatewayRoutes.map(({ work }) => work))]
     const byWork = Object.fromEntries(works.map((work) => [work, make(work)])) as Record<Work, HighwaterFunction>
@@ -142,11 +149,35 @@ export class Highwater extends Construct {
       logRetention,
     })
     this.url = this.api.url
-    this.functionUrls = props.functionUrls === true ? this.#functionUrls(byWork) : undefined
+    const fetchStream =
+      props.functionUrls === true ? make('fetch', 'FetchStream', { HIGHWATER_STREAM_ANSWERS: 'true' }) : undefined
+    this.functionUrls = fetchStream && this.#functionUrls(byWork.produce, fetchStream, cors)
     this.maintenance = new Maintenance(this, 'Maintenance', {
       maintain,
       ...(settings.maintainIntervalMs === undefined ? {} : { intervalMs: settings.maintainIntervalMs }),
     })
+
+    const { alarms = true, dashboard = true } = props
+    const functions = [...Object.values(this.functions), ...(fetchStream === undefined ? [] : [fetchStream])]
+    if (alarms !== false)
+      this.alarms = new Alarms(this, 'Alarms', {
+        service,
+        storage: this.storage,
+        maintain,
+        maintenance: this.maintenance,
+        functions: functions.filter((each) => each !== maintain),
+        api: this.api,
+        ...(alarms === true ? {} : { topic: alarms.topic }),
+      })
+    if (dashboard)
+      this.dashboard = new Dashboard(this, 'Dashboard', {
+        service,
+        storage: this.storage,
+        functions,
+        api: this.api,
+        logGroups: [this.api.accessLogs, ...functions.map(({ logGroup }) => logGroup)],
+        alarms: Object.values(this.alarms?.alarms ?? {}),
+      })
   }
 
   /** Lets the grantee produce to every topic, with signed requests. */
@@ -171,11 +202,25 @@ export class Highwater extends Construct {
     return url === undefined ? grant : grant.combine(url.grantInvokeUrl(grantee))
   }
 
-  #functionUrls({ produce, fetch }: Record<Work, HighwaterFunction>) {
-    const authType = this.auth.kind === 'none' ? FunctionUrlAuthType.NONE : FunctionUrlAuthType.AWS_IAM
+  /** `fetchStream` writes its answers as streams, which the API could not read: a function of its own. */
+  #functionUrls(produce: HighwaterFunction, fetchStream: HighwaterFunction, cors: readonly string[]) {
+    const options = {
+      authType: this.auth.kind === 'none' ? FunctionUrlAuthType.NONE : FunctionUrlAuthType.AWS_IAM,
+      ...(cors.length === 0
+        ? {}
+        : {
+            cors: {
+              allowedOrigins: [...cors],
+              allowedMethods: [HttpMethod.ALL],
+              allowedHeaders: [...allowedHeaders],
+              exposedHeaders: [...exposedHeaders],
+              maxAge: Duration.days(1),
+            },
+          }),
+    }
     return {
-      produce: produce.function.addFunctionUrl({ authType, invokeMode: InvokeMode.BUFFERED }),
-      fetch: fetch.function.addFunctionUrl({ authType, invokeMode: InvokeMode.BUFFERED }),
+      produce: produce.function.addFunctionUrl({ ...options, invokeMode: InvokeMode.BUFFERED }),
+      fetch: fetchStream.function.addFunctionUrl({ ...options, invokeMode: InvokeMode.RESPONSE_STREAM }),
     }
   }
 }

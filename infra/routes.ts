@@ -1,9 +1,9 @@
 /** The gateway's routes, read from the table that the app serves (lib/http/faces.ts). */
 import { routeNeedsOf } from '../lib/core/api-key.ts'
 import { allRoutes } from '../lib/http/faces.ts'
-import { type Method, needOf, type Route } from '../lib/http/route.ts'
+import { type Method, type Need, needOf, type Work } from '../lib/http/route.ts'
 
-export type Work = Route['work']
+export type { Work }
 
 export interface GatewayRoute {
   readonly method: Method | 'HEAD'
@@ -37,14 +37,7 @@ export const gatewayRoutes: readonly GatewayRoute[] = [
 /** What the authorizer of API keys knows of the routes: esbuild writes it into its bundle (functions/authorize.ts). */
 export const authorizeDefine: Readonly<Record<string, string>> = {
   HIGHWATER_ROUTE_NEEDS: JSON.stringify(
-    routeNeedsOf(
-      allRoutes.flatMap((route) =>
-        (route.prefixes ?? ['']).map((prefix) => ({
-          routeKey: `${route.method} ${prefix}${route.path}`,
-          need: needOf(route),
-        })),
-      ),
-    ),
+    routeNeedsOf(gatewayRoutes.map(({ method, path, need }) => ({ routeKey: `${method} ${path}`, need }))),
   ),
 }
 
@@ -54,8 +47,9 @@ export function invokePattern({ method, path }: Pick<GatewayRoute, 'method' | 'p
 }
 
 /**
- * Patterns for who may do the work named and nothing else: its routes, and those that are open to every caller. A `*` of IAM also takes slashes: where a route's pattern would let
- * in requests of other work, it is left out. `GET /topics/{topic}` is, for one: its pattern would allow reading records.
+ * Patterns for who may do the work named and nothing else: its routes, and those that are open to every caller. A `*` of IAM
+ * also takes slashes: where a route's pattern would let in requests of other work, it is left out. `GET /topics/{topic}` is,
+ * for a producer: its pattern would allow reading records.
  */
 export function invokePatterns(...works: Work[]): string[] {
   const isGranted = ({ work, need }: GatewayRoute) => works.includes(work) || need === 'any-key' || need === 'anybody'

@@ -1,0 +1,156 @@
+/**
+ * What somebody should look at, by name. docs/operations.md says of each what it means and what to do; a test holds the two
+ * together. Those named after an invariant (docs/architecture.md) watch what the engine asserts; the others are symptoms.
+ */
+import { Duration } from 'aws-cdk-lib'
+import { Alarm, ComparisonOperator, type IMetric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch'
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions'
+import type { ITopic } from 'aws-cdk-lib/aws-sns'
+import { Construct } from 'constructs'
+import type { HighwaterApi } from './api.ts'
+import type { HighwaterFunction } from './functions.ts'
+import type { Maintenance } from './maintenance.ts'
+import { commitRefusals, ofFunction, ofTable, ours, requestMetrics, sumOf } from './metrics.ts'
+import type { HighwaterStorage } from './storage.ts'
+
+export interface AlarmsProps {
+  readonly service: string
+  readonly storage: HighwaterStorage
+  readonly maintain: HighwaterFunction
+  readonly maintenance: Maintenance
+  /** Those that answer requests. @default none: a Web Function does */
+  readonly functions?: readonly HighwaterFunction[]
+  readonly api?: HighwaterApi
+  /** Told of every alarm. @default nobody */
+  readonly topic?: ITopic
+}
+
+interface AlarmEntry {
+  /** For people who have a moment to read: what is wrong. */
+  readonly description: string
+  readonly metric: IMetric
+  readonly threshold: number
+  readonly evaluationPeriods?: number
+  readonly isBelow?: boolean
+  /** @default what was not measured is well */
+  readonly missing?: TreatMissingData
+}
+
+const period = Duration.minutes(5)
+
+export class Alarms extends Construct {
+  readonly alarms: Readonly<Record<string, Alarm>>
+
+  constructor(scope: Construct, id: string, props: AlarmsProps) {
+    super(scope, id)
+    const alarms: Record<string, Alarm> = {}
+    for (const [name, entry] of Object.entries(entriesOf(props))) {
+      const alarm = new Alarm(this, name, {
+        alarmName: `${props.service}-${name}`,
+        alarmDescription: `${entry.description} See docs/operations.md, ${name}.`,
+        metric: entry.metric,
+        threshold: entry.threshold,
+        evaluationPeriods: entry.evaluationPeriods ?? 1,
+        comparisonOperator:
+          entry.isBelow === true
+            ? ComparisonOperator.LESS_THAN_THRESHOLD
+            : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        treatMissingData: entry.missing ?? TreatMissingData.NOT_BREACHING,
+      })
+      if (props.topic !== undefined) {
+        alarm.addAlarmAction(new SnsAction(props.topic))
+        alarm.addOkAction(new SnsAction(props.topic))
+      }
+      alarms[name] = alarm
+    }
+    this.alarms = alarms
+  }
+}
+
+function entriesOf(props: AlarmsProps): Record<string, AlarmEntry> {
+  const { service, storage, maintain, maintenance, functions = [], api } = props
+  const writer = functions.length === 0 ? 'web' : 'produce'
+  const invocations = (each: HighwaterFunction, name: string) => ofFunction(each.function, name, Stats.SUM, period)
+  return {
+    'D4-UnknownOutcomes': {
+      description:
+        'Commits end without the store saying whether they applied; they are being proved, which takes time.',
+      metric: ours(commitRefusals, { service, of: writer, reason: 'unknown', period }),
+      threshold: 10,
+      evaluationPeriods: 2,
+    },
+    'D8-TailFull': {
+      description:
+        'A partition is written faster than its tail is rolled into rows: appends are refused and tried again.',
+      metric: ours(commitRefusals, { service, of: writer, reason: 'tail-full', period }),
+      threshold: 10,
+      evaluationPeriods: 2,
+    },
+    'Upkeep-Missed': {
+      description: 'Upkeep has not begun for three rounds. Records are safe; idle producers are not forgotten.',
+      metric: ofFunction(maintain.function, 'Invocations', Stats.SUM, maintenance.interval),
+      threshold: 1,
+      evaluationPeriods: 3,
+      isBelow: true,
+      missing: TreatMissingData.BREACHING,
+    },
+    'Upkeep-Failing': {
+      description: 'Upkeep fails. Records are safe; idle producers are not forgotten.',
+      metric: ofFunction(maintain.function, 'Errors', Stats.SUM, maintenance.interval),
+      threshold: 1,
+      evaluationPeriods: 3,
+    },
+    'Table-Throttled': {
+      description: 'DynamoDB turns requests away: one partition of the log is too hot, or the account is at its limit.',
+      metric: sumOf(
+        [
+          ofTable(storage.table, 'WriteThrottleEvents', period, 'Writes'),
+          ofTable(storage.table, 'ReadThrottleEvents', period, 'Reads'),
+        ],
+        'Throttled requests',
+        period,
+      ),
+      threshold: 10,
+      evaluationPeriods: 2,
+    },
+    'Answers-Failing': {
+      description: 'Requests are answered with 500 and above.',
+      metric:
+        api === undefined
+          ? ours(requestMetrics.errors, { service, of: 'web', period })
+          : api.stage.metricServerError({ statistic: Stats.SUM, period }),
+      threshold: 5,
+      evaluationPeriods: 2,
+    },
+    ...(functions.length === 0
+      ? {}
+      : {
+          'Functions-Crashing': {
+            description: 'Functions end without an answer: out of memory, out of time, or broken before they begin.',
+            metric: sumOf(
+              functions.map((each) => invocations(each, 'Errors')),
+              'Errors',
+              period,
+            ),
+            threshold: 1,
+            evaluationPeriods: 2,
+          },
+          'Functions-Throttled': {
+            description: 'Lambda turns requests away: the account runs as many functions at once as it may.',
+            metric: sumOf(
+              functions.map((each) => invocations(each, 'Throttles')),
+              'Throttles',
+              period,
+            ),
+            threshold: 1,
+            evaluationPeriods: 2,
+          },
+        }),
+    'Produce-Slow': {
+      description: 'One produce in a hundred takes longer than three seconds.',
+      metric: ours(requestMetrics.duration, { service, of: writer, statistic: Stats.p(99), period }),
+      threshold: 3_000,
+      evaluationPeriods: 3,
+    },
+  }
+}

@@ -1,0 +1,71 @@
+/** The metrics that the alarms and the dashboard look at. */
+import type { Duration } from 'aws-cdk-lib'
+import { MathExpression, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch'
+import type { Table } from 'aws-cdk-lib/aws-dynamodb'
+import type { IFunction } from 'aws-cdk-lib/aws-lambda'
+import {
+  commitRefusals,
+  countMetrics,
+  type FunctionName,
+  type MetricEntry,
+  metricsNamespace,
+  requestMetrics,
+  stepMetrics,
+} from '../functions/metrics.ts'
+
+export { commitRefusals, countMetrics, requestMetrics, stepMetrics }
+
+/** One of ours, of one function of this deployment. */
+export function ours(
+  { name }: MetricEntry,
+  {
+    service,
+    of,
+    period,
+    statistic = Stats.SUM,
+    label,
+    reason,
+  }: {
+    readonly service: string
+    readonly of: FunctionName
+    readonly period: Duration
+    readonly statistic?: string
+    readonly label?: string
+    readonly reason?: string
+  },
+): Metric {
+  return new Metric({
+    namespace: metricsNamespace,
+    metricName: name,
+    dimensionsMap: { service, function: of, ...(reason === undefined ? {} : { reason }) },
+    statistic,
+    period,
+    ...(label === undefined ? {} : { label }),
+  })
+}
+
+/** The sum over several, as one line: what has no data counts as nothing. */
+export function sumOf(metrics: readonly Metric[], label: string, period: Duration): MathExpression {
+  const [first, ...others] = metrics.map((_, index) => `m${index}`)
+  return new MathExpression({
+    expression: [first, ...others].map((name) => `FILL(${name}, 0)`).join(' + '),
+    usingMetrics: Object.fromEntries(metrics.map((metric, index) => [`m${index}`, metric])),
+    label,
+    period,
+  })
+}
+
+export function ofFunction(made: IFunction, name: string, statistic: string, period: Duration, label?: string): Metric {
+  return made.metric(name, { statistic, period, ...(label === undefined ? {} : { label }) })
+}
+
+export function ofTable(table: Table, name: string, period: Duration, label: string, operation?: string): Metric {
+  return new Metric({
+    namespace: 'AWS/DynamoDB',
+    metricName: name,
+    dimensionsMap: { TableName: table.tableName, ...(operation === undefined ? {} : { Operation: operation }) },
+    statistic: Stats.SUM,
+    period,
+    label,
+  })
+}
