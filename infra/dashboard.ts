@@ -201,20 +201,26 @@ function resources(props: DashboardProps): IWidget[] {
 function cost(props: DashboardProps): IWidget[] {
   const { service, storage, functions, api, logGroups } = props
   const hour = Duration.hours(1)
-  const line = (label: string, price: number, metrics: IMetric[]) =>
-    new MathExpression({
-      expression: `(${metrics.map((_, index) => `FILL(m${index}, 0)`).join(' + ')}) * ${price}`,
-      usingMetrics: Object.fromEntries(metrics.map((metric, index) => [`m${index}`, metric])),
+  // Ids are those of the whole graph.
+  let ids = 0
+  const named = (metrics: IMetric[]): [string, IMetric][] => metrics.map((metric) => [`m${ids++}`, metric])
+  const line = (label: string, price: number, metrics: IMetric[]) => {
+    const using = named(metrics)
+    return new MathExpression({
+      expression: `(${using.map(([id]) => `FILL(${id}, 0)`).join(' + ')}) * ${decimal(price)}`,
+      usingMetrics: Object.fromEntries(using),
       label,
       period: hour,
     })
+  }
   const sum = (made: HighwaterFunction, name: string) => ofFunction(made.function, name, Stats.SUM, hour)
-  const memoryGb = (made: HighwaterFunction) => made.memoryMb / 1_024
+  const durations = named(functions.map((made) => sum(made, 'Duration')))
+  const gbSecondsOf = (index: number) => (functions[index]?.memoryMb ?? 0) / 1_024 / 1_000
   const time = new MathExpression({
-    expression: functions
-      .map((made, index) => `FILL(m${index}, 0) * ${(memoryGb(made) / 1_000) * prices.functionGbSecond}`)
+    expression: durations
+      .map(([id], index) => `FILL(${id}, 0) * ${decimal(gbSecondsOf(index) * prices.functionGbSecond)}`)
       .join(' + '),
-    usingMetrics: Object.fromEntries(functions.map((made, index) => [`m${index}`, sum(made, 'Duration')])),
+    usingMetrics: Object.fromEntries(durations),
     label: 'function time',
     period: hour,
   })
@@ -258,4 +264,9 @@ function cost(props: DashboardProps): IWidget[] {
       stacked: true,
     }),
   ]
+}
+
+/** CloudWatch takes the e of 5e-10 for a metric. */
+function decimal(n: number): string {
+  return n.toFixed(18)
 }
