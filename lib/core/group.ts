@@ -108,7 +108,8 @@ export function join(
 ): Joined {
   const present = group.members.get(memberId)
   const predecessor = present === undefined ? staticMember(group, options.instanceId) : undefined
-  const inherited = present ?? predecessor?.[1]
+  // A member that comes back holds nothing: what its predecessor had to let go of is free.
+  const inherited = present ?? (predecessor === undefined ? undefined : settled(predecessor[1]))
   const member: GroupMember = {
     ...options,
     target: inherited?.target ?? emptyPartitionSet,
@@ -126,7 +127,7 @@ export function join(
     isSameSubscription(inherited.subscription, options.subscription) &&
     assignorOf(joined) === assignorOf(group)
   const next = isSame ? refresh(joined, topics, resolve, nowMs) : reassign(joined, topics, resolve, nowMs)
-  if (predecessor !== undefined) return { next: raised(group, next), replaced: predecessor[0] }
+  if (predecessor !== undefined) return { next: raised(group, settle(next, nowMs)), replaced: predecessor[0] }
   const isUnchanged = next === joined && present !== undefined && isSameOptions(present, options)
   return { next: isUnchanged ? group : raised(group, next) }
 }
@@ -259,7 +260,9 @@ function reassign(group: Group, topics: TopicsSeen, resolve: Resolve, nowMs: Epo
     })),
     new Map([...wanted].map(([name, { partitions }]) => [name, partitions])),
   )
-  const isThere = new Set([...topics.values()].map(({ id }) => id))
+  const gone = new Set(
+    [...group.topics].filter(([name, { id }]) => topics.get(name)?.id !== id).map(([, { id }]) => id),
+  )
   const members = new Map<MemberId, GroupMember>()
   for (const [id, member] of group.members) {
     const target = new Map<TopicId, readonly number[]>()
@@ -267,8 +270,9 @@ function reassign(group: Group, topics: TopicsSeen, resolve: Resolve, nowMs: Epo
       const topic = wanted.get(name)
       if (topic !== undefined && partitions.length > 0) target.set(topic.id, partitions)
     }
-    // Of a topic that is gone nobody else will ever own a partition.
-    const owned = new Map([...member.owned].filter(([topicId]) => isThere.has(topicId)))
+    // Of a topic that is gone nobody else will ever own a partition. One that is merely not subscribed to any more may be
+    // again, before its owner has let go (G1).
+    const owned = new Map([...member.owned].filter(([topicId]) => !gone.has(topicId)))
     members.set(id, { ...member, target, owned })
   }
   return settle({ ...group, topics: wanted, members }, nowMs)
@@ -294,6 +298,11 @@ function settle(group: Group, nowMs: EpochMs): Group {
     members.set(id, { ...rest, owned, ...(isRevoking ? { revokingSinceMs: revokingSinceMs ?? nowMs } : {}) })
   }
   return { ...group, members }
+}
+
+/** As if it had let go of everything that it has to. */
+function settled({ revokingSinceMs: _since, ...member }: GroupMember): GroupMember {
+  return { ...member, owned: dutiesOf(member).assigned }
 }
 
 function raised(before: Group, after: Group): Group {
