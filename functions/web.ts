@@ -1,0 +1,14 @@
+/** All routes in one process, for Lambda Web Functions. */
+import { awsPorts, readEnvironment } from './environment.ts'
+import { Telemetry } from './telemetry.ts'
+import { startWebServer } from './web-server.ts'
+
+const environment = readEnvironment(process.env)
+const server = await startWebServer(
+  { ...environment, ports: awsPorts(environment), telemetry: new Telemetry('web') },
+  process.env.AWS_LAMBDA_HTTP_ENDPOINT ?? '',
+)
+process.once('SIGTERM', async () => {
+  await server.close()
+  process.exit(0)
+})
