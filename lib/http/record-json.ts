@@ -22,6 +22,8 @@ export interface RecordsJson {
 export interface RecordLimits {
   /** Of keys, values and headers; the first record is answered whatever its size. */
   readonly bytesMax: number
+  /** Of the JSON, which is a hundred times its records where they are small or compressed; the first record stands here, too. @default no limit */
+  readonly textBytesMax?: number
   readonly recordsMax?: number
   /** Of one batch, see `decompressedBytesMax`. */
   readonly decompressedBytesMax: number
@@ -41,9 +43,10 @@ export function recordsJson(
 ): RecordsJson | Refusal {
   const prefix = `{"topic":${JSON.stringify(topic)},"key":`
   const middle = `,"partition":${fetched.partition},"offset":`
-  const { bytesMax, recordsMax = Number.POSITIVE_INFINITY } = limits
+  const { bytesMax, recordsMax = Number.POSITIVE_INFINITY, textBytesMax = Number.POSITIVE_INFINITY } = limits
   const records: string[] = []
   let bytes = 0
+  let textBytes = 0
   for (const batches of fetched.batches) {
     for (let at = 0; at < batches.length; ) {
       const batch = decodeBatch(batches, at, codecs, limits.decompressedBytesMax)
@@ -66,10 +69,11 @@ export function recordsJson(
             `The ${key === undefined ? 'key' : 'value'} of the record at offset ${record.offset} of ${topic}/${fetched.partition} is not JSON; read it as application/vnd.kafka.binary.v2+json.`,
           )
         }
+        const text = `${prefix}${key},"value":${value}${middle}${record.offset},"timestamp":${record.timestampMs},"headers":${headersJson(record)}}`
+        textBytes += Buffer.byteLength(text) + 1
+        if (records.length > 0 && textBytes > textBytesMax) return { ok: true, records, nextOffset: record.offset }
         bytes += sizeOf(record)
-        records.push(
-          `${prefix}${key},"value":${value}${middle}${record.offset},"timestamp":${record.timestampMs},"headers":${headersJson(record)}}`,
-        )
+        records.push(text)
       }
     }
   }

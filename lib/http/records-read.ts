@@ -122,6 +122,7 @@ async function readRecords(context: RouteContext): Promise<Reply> {
   const format: EmbeddedFormat = type === 'application/vnd.kafka.json.v2+json' ? 'json' : 'binary'
   const limits = {
     bytesMax: request.bytesMax,
+    textBytesMax: answerBytesMax(context.settings),
     ...(request.recordsMax === undefined ? {} : { recordsMax: request.recordsMax }),
     decompressedBytesMax: context.settings.decompressedBytesMax,
   }

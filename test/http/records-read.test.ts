@@ -294,6 +294,25 @@ test('an answer is never larger than a request may be, whatever is asked for', a
   assert.deepEqual(await offsetsOf(await read(harness, 'offset=0')), [0])
 })
 
+test('the JSON of an answer has a limit of its own: a compressed batch can be little, and its records many', async () => {
+  const harness = createHarness({ settings: { appendBytesMax: 4_096, fetchBytesMax: 4_096 } })
+  await harness.log.createTopic({ name: 't' })
+  const nothings = Array.from({ length: 1_000 }, () => ({ timestampMs: 1, key: null, value: null }))
+  await harness.send('POST', '/topics/t/partitions/0', {
+    headers: { 'content-type': batchesType },
+    body: batchOf(nothings, { compression: 'gzip' }),
+  })
+  const seen: number[] = []
+  while (seen.length < 1_000) {
+    const response = await read(harness, `offset=${seen.length}`)
+    const text = await response.clone().text()
+    assert.ok(text.length <= 4_096, `${text.length} bytes`)
+    seen.push(...(await offsetsOf(response)))
+    assert.equal(next(response), seen.length)
+  }
+  assert.deepEqual(seen, [...seen.keys()])
+})
+
 test('records are deleted up to an offset, or all of them', async () => {
   const harness = await withValues(['a', 'b', 'c'])
   const some = await harness.send('DELETE', `${path}?before_offset=2`)
