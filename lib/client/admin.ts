@@ -1,4 +1,5 @@
-/** Topics and their partitions: the administrative part of the client, over the Kafka REST routes. */
+/** Topics, their partitions, and API keys: the administrative part of the client. */
+import type { ApiKey, Work } from '../core/api-key.ts'
 import { type OffsetAtTime, type Offsets, offsetAtOrAfter, offsetsOf } from './offsets.ts'
 import { type Ask, jsonOf, type Transport } from './transport.ts'
 
@@ -30,6 +31,28 @@ export interface CreateTopicOptions {
   readonly configs?: Readonly<Record<string, string>>
   /** Check everything, create nothing. @default false */
   readonly validateOnly?: boolean
+}
+
+export interface CreateApiKeyOptions {
+  /** For people. */
+  readonly name: string
+  /** What it may be used for. */
+  readonly allow: readonly Work[]
+  /** When it ends, in milliseconds since 1970. @default never */
+  readonly expiresMs?: number
+}
+
+export interface CreatedApiKey extends ApiKey {
+  /** `<id>.<secret>`, for `apiKey` of a client. Nobody can say it again. */
+  readonly key: string
+}
+
+interface SaidApiKey {
+  readonly id: string
+  readonly name: string
+  readonly allow: readonly Work[]
+  readonly created_ms: number
+  readonly expires_ms: number | null
 }
 
 interface SaidTopic {
@@ -209,6 +232,40 @@ export class Admin {
     return { startOffset: said.beginning_offset }
   }
 
+  /**
+   * Creates an API key: INVALID_REQUEST. After a failure with `effects: 'possible'` there may be a key that nobody knows: revoke it.
+   *
+   * @example
+   * const { key } = await highwater.admin.createApiKey({ name: 'order service', allow: ['produce'] })
+   */
+  async createApiKey({ name, allow, expiresMs }: CreateApiKeyOptions): Promise<CreatedApiKey> {
+    const body = { name, allow, ...(expiresMs === undefined ? {} : { expires_ms: expiresMs }) }
+    const answer = await this.#change('POST', ['api-keys'], body)
+    const said = jsonOf<SaidApiKey & { readonly key: string }>(answer, 'Creating an API key')
+    return { ...apiKeyOf(said), key: said.key }
+  }
+
+  /**
+   * The API keys there are, by id, without their secrets.
+   *
+   * @example
+   * for (const { id, name, allow } of await highwater.admin.listApiKeys()) console.log(id, name, allow)
+   */
+  async listApiKeys(): Promise<ApiKey[]> {
+    const { data } = await this.#read<{ readonly data: readonly SaidApiKey[] }>({ method: 'GET', path: ['api-keys'] })
+    return data.map(apiKeyOf)
+  }
+
+  /**
+   * Revokes an API key for ever: NOT_FOUND. A gateway may let it in for five more minutes.
+   *
+   * @example
+   * await highwater.admin.revokeApiKey('hw5k0vq3x1m9c2f7ab')
+   */
+  async revokeApiKey(id: string): Promise<void> {
+    await this.#change('DELETE', ['api-keys', id])
+  }
+
   /** The cluster's id is part of the paths; it never changes. */
   async #topicsPath(): Promise<string[]> {
     this.#cluster ??= this.cluster()
@@ -254,4 +311,8 @@ function summaryOf(said: SaidTopic): TopicSummary {
     partitions: said.partitions_count,
     ...(said.topic_id === undefined ? {} : { topicId: said.topic_id }),
   }
+}
+
+function apiKeyOf({ id, name, allow, created_ms, expires_ms }: SaidApiKey): ApiKey {
+  return { id, name, allow, createdMs: created_ms, ...(expires_ms === null ? {} : { expiresMs: expires_ms }) }
 }

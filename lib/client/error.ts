@@ -10,7 +10,7 @@ export const clientErrorCodes = {
   /** An answer that no Highwater server gives: a proxy's, a gateway's, or another server's. */
   UNEXPECTED_ANSWER: 'Check that the URL leads to a Highwater server.',
   /** 401, or 403 without a code of the catalogue: whoever stands before the server refused the credentials. */
-  UNAUTHORIZED: 'Check `headers` or `authorize`.',
+  UNAUTHORIZED: 'Check `apiKey`, `headers` or `authorize`, and what they allow.',
   /** The record could not be delivered within deliveryTimeoutMs; `effects` says whether it may have been. */
   DELIVERY_TIMEOUT: 'Look at the cause; send again if `effects` is "none".',
   /** The caller's AbortSignal. */

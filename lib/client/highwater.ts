@@ -2,6 +2,7 @@
  * The client of a Highwater server, for Node, browsers and edge runtimes: it needs `fetch`, `AbortController`, typed arrays
  * and timers, and for gzip `CompressionStream`.
  */
+import { parseKey } from '../core/api-key.ts'
 import { Admin } from './admin.ts'
 import { type ClientCodecs, platformCodecs } from './compression.ts'
 import { Producer, type ProducerOptions } from './producer.ts'
@@ -13,6 +14,8 @@ export interface HighwaterOptions {
   readonly url: string | URL
   /** @default globalThis.fetch */
   readonly fetch?: Fetch
+  /** `<id>.<secret>`, sent with every request as a Bearer token. `authorize` and a header of that name replace it. */
+  readonly apiKey?: string
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>
   /** Called for every request; the headers that it answers are added. For tokens that expire, and for signatures. */
@@ -54,11 +57,13 @@ export class Highwater {
   readonly #transport: Transport
   readonly #codecs: ClientCodecs
 
-  /** @throws TypeError for a URL that is none */
+  /** @throws TypeError for a URL that is none, or an API key that is none */
   constructor(options: HighwaterOptions) {
     const { timeoutMs = 30_000, retryTimeoutMs = 60_000, retryDelayMs = 100, retryDelayMsMax = 5_000 } = options
+    const { apiKey, headers } = options
     this.#transport = new Transport({
       ...options,
+      ...(apiKey === undefined ? {} : { headers: { authorization: bearerOf(apiKey), ...lowerCased(headers) } }),
       timeoutMs,
       retryTimeoutMs,
       retryDelayMs,
@@ -98,7 +103,18 @@ export class Highwater {
   }
 }
 
-export type { Admin, CreateTopicOptions, TopicConfig, TopicDescription, TopicSummary } from './admin.ts'
+/** Never says what it was given: that is a secret, or becomes one with a letter more. */
+function bearerOf(apiKey: string): string {
+  if (parseKey(apiKey) === undefined) throw new TypeError('The API key is not <id>.<secret>')
+  return `Bearer ${apiKey}`
+}
+
+function lowerCased(headers: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+export type { ApiKey, Work } from '../core/api-key.ts'
+export type { Admin, CreatedApiKey, CreateTopicOptions, TopicConfig, TopicDescription, TopicSummary } from './admin.ts'
 export type { ClientCodec, ClientCodecs } from './compression.ts'
 // biome-ignore lint/performance/noBarrelFile: the one door of the client; what is behind it, users need not know.
 export { HighwaterError, type HighwaterErrorCode } from './error.ts'
