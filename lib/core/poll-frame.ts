@@ -15,7 +15,7 @@ import type { ErrorCode } from './errors.ts'
 export const pollType = 'application/vnd.highwater.poll.v1'
 
 export interface PollHeader {
-  /** Set where the group has changed; there are no records then. */
+  /** Set where the group has changed. Where that gives the member something to do, there are no records. */
   readonly membership?: MembershipText
   /** Only partitions with something to say. */
   readonly partitions: readonly (PartitionData | PartitionFault)[]
@@ -88,7 +88,7 @@ export function encodePollFrame(header: PollHeader, batches: readonly (readonly 
   const front = new Uint8Array(lengthBytes + text.length)
   new DataView(front.buffer).setUint32(0, text.length)
   front.set(text, lengthBytes)
-  const parts = [front]
+  const parts: Uint8Array[] = [front]
   let at = 0
   for (const partition of header.partitions) {
     if (!isData(partition)) continue

@@ -1,4 +1,6 @@
 /** What the consume function serves: consumers that are members of groups. */
+import { groupMemberRoutes } from './group-members.ts'
+import { groupPollRoutes } from './group-poll.ts'
 import type { Route } from './route.ts'
 
-export const consumeRoutes: readonly Route[] = []
+export const consumeRoutes: readonly Route[] = [...groupMemberRoutes, ...groupPollRoutes]

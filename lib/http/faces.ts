@@ -5,6 +5,7 @@
 import { apiKeyRoutes } from './api-keys.ts'
 import { consumeRoutes } from './consume-routes.ts'
 import { fetchRoutes } from './fetch-routes.ts'
+import { groupRoutes } from './groups.ts'
 import { describeRoutes } from './openapi.ts'
 import { produceRoutes } from './produce-routes.ts'
 import { recordsDeleteRoutes } from './records-delete.ts'
@@ -13,6 +14,7 @@ import { serverRoutes } from './server-routes.ts'
 import { v2TopicRoutes } from './v2-topics.ts'
 import { v3ClusterRoutes } from './v3-clusters.ts'
 import { v3ConfigRoutes } from './v3-configs.ts'
+import { v3ConsumerGroupRoutes } from './v3-consumer-groups.ts'
 import { v3TopicRoutes } from './v3-topics.ts'
 
 const openApiRoute: Route = {
@@ -42,6 +44,8 @@ export const allRoutes: readonly Route[] = [
   ...v3ClusterRoutes,
   ...v3TopicRoutes,
   ...v3ConfigRoutes,
+  ...groupRoutes,
+  ...v3ConsumerGroupRoutes,
   ...apiKeyRoutes,
   ...serverRoutes,
   openApiRoute,

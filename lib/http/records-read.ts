@@ -26,7 +26,7 @@ const readTypes = [
   batchesType,
 ] as const
 
-const recordsSchema: JsonSchema = {
+export const recordsSchema: JsonSchema = {
   type: 'array',
   items: {
     type: 'object',
@@ -163,7 +163,7 @@ function parseRead(context: RouteContext): Read | Refusal {
 }
 
 /** What one answer may hold, whatever is asked for (D8): as much as one request may bring, unless more is the default. */
-function answerBytesMax(settings: Settings): number {
+export function answerBytesMax(settings: Settings): number {
   return Math.max(settings.fetchBytesMax, settings.appendBytesMax)
 }
 

@@ -27,7 +27,7 @@ export async function clusterOf(context: RouteContext): Promise<Cluster> {
   return { id, clustersUrl, url: `${clustersUrl}/${encodeURIComponent(id)}` }
 }
 
-function resource(cluster: Cluster, kind: string, path: string, names: string): object {
+export function resource(cluster: Cluster, kind: string, path: string, names: string): object {
   return { kind, metadata: { self: cluster.url + path, resource_name: `crn:///kafka=${cluster.id}${names}` } }
 }
 
@@ -35,7 +35,7 @@ export function collection(kind: string, self: string, data: readonly object[]):
   return { kind: `${kind}List`, metadata: { self, next: null }, data }
 }
 
-function related(cluster: Cluster, path: string): object {
+export function related(cluster: Cluster, path: string): object {
   return { related: cluster.url + path }
 }
 

@@ -29,9 +29,9 @@ export function v3Response(description: string, schema: JsonSchema, example?: un
   return { description, content: { [jsonType]: example === undefined ? { schema } : { schema, example } } }
 }
 
-const link: JsonSchema = { type: 'object', required: ['related'], properties: { related: { type: 'string' } } }
+export const link: JsonSchema = { type: 'object', required: ['related'], properties: { related: { type: 'string' } } }
 
-function resourceSchema(kind: string, properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
+export function resourceSchema(kind: string, properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
   return {
     type: 'object',
     required: ['kind', 'metadata', ...Object.keys(properties)],

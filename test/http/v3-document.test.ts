@@ -16,6 +16,8 @@ const names: Readonly<Record<string, string>> = {
   partition_id: '0',
   cluster_id: 'any',
   broker_id: '0',
+  consumer_group_id: 'billing',
+  consumer_id: 'member-1',
 }
 
 function pathsOf(route: Route): string[] {
@@ -24,12 +26,17 @@ function pathsOf(route: Route): string[] {
   return (route.prefixes ?? ['']).map((prefix) => prefix + path)
 }
 
-/** Creating routes find no topic, all others find one with a partition and a record. */
+/** Creating routes find no topic, all others find one with a partition, and a group that reads it. */
 async function prepare(route: Route): Promise<Harness> {
   const harness = createHarness()
   if (route.operation.operationId.startsWith('createTopic')) return harness
   const created = await harness.log.createTopic({ name: 'orders' })
   assert(created.ok)
+  if (route.path.includes('/consumer-groups')) {
+    const subscription = { kind: 'topics', topics: ['orders'] } as const
+    const joined = await harness.log.groups.join({ group: 'billing', memberId: 'member-1', subscription })
+    assert(joined.ok)
+  }
   return harness
 }
 
