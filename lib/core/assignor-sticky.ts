@@ -153,7 +153,7 @@ function findLevels(topics: readonly Topic[], classes: readonly Class[]): void {
   }
 }
 
-/** Notes who owns what. On a conflict the first member keeps it; only what its level lets a member keep counts. */
+/** Notes who owns what. On a conflict it is the first member's. A topic of another level than its owner's has to move. */
 function takeOwned(
   members: readonly AssignorMember[],
   topics: readonly Topic[],
@@ -161,13 +161,18 @@ function takeOwned(
   classOf: readonly number[],
 ): void {
   const indexOf = new Map(topics.map(({ name }, t) => [name, t]))
-  const mayKeep = classes.map((k) => new Set(k.topics.filter((t) => topics[t]!.level === k.level)))
+  const subscribed = classes.map((k) => new Set(k.topics))
   for (const [m, { owned }] of members.entries()) {
     for (const [name, list] of owned) {
       const t = indexOf.get(name)
-      if (t === undefined || !mayKeep[classOf[m]!]!.has(t)) continue
+      if (t === undefined || !subscribed[classOf[m]!]!.has(t)) continue
       const { owners } = topics[t]!
       for (const partition of list) if (owners[partition] === -1) owners[partition] = m
+    }
+  }
+  for (const { owners, level } of topics) {
+    for (const [partition, owner] of owners.entries()) {
+      if (owner !== -1 && classes[classOf[owner]!]!.level !== level) owners[partition] = -1
     }
   }
 }
