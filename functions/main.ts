@@ -1,4 +1,5 @@
 /** The process: hands argv, the environment and the streams to the command line, and composes the server it may start. */
+import type { defaultProvider } from '@aws-sdk/credential-provider-node'
 import { runCli } from '../lib/cli/cli.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
@@ -10,6 +11,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
     stopping.abort()
   })
 
+/** Found once: the SDK's provider remembers them until they expire. */
+let credentials: ReturnType<typeof defaultProvider> | undefined
+
 process.exitCode = await runCli(
   process.argv.slice(2),
   {
@@ -19,9 +23,18 @@ process.exitCode = await runCli(
     env: process.env,
     signal: stopping.signal,
     isStderrTty: process.stderr.isTTY === true,
+    async awsCredentials() {
+      const { defaultProvider } = await import('@aws-sdk/credential-provider-node')
+      credentials ??= defaultProvider()
+      return credentials()
+    },
   },
   {
     version: packageJson.version,
+    async openKeys(place) {
+      const { openKeyStore } = await import('./key-store.ts')
+      return openKeyStore(place, process.env.AWS_ENDPOINT_URL)
+    },
     // Loaded when it is wanted: a client has no use for a server, and should start at once.
     async startServer(options) {
       const { startServer } = await import('./server.ts')

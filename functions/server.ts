@@ -9,6 +9,7 @@ import { systemClock, systemRandom } from '../lib/adapters/system.ts'
 import { parseSettings, type Settings } from '../lib/core/settings.ts'
 import { createApp } from '../lib/http/app.ts'
 import { allRoutes } from '../lib/http/faces.ts'
+import { requireKeys } from '../lib/http/key-guard.ts'
 import { type RunningServer, serve } from '../lib/http/node-server.ts'
 import { createLog } from '../lib/log/create-log.ts'
 import packageJson from '../package.json' with { type: 'json' }
@@ -22,6 +23,8 @@ export interface StartOptions {
   /** Stores on AWS, or on what speaks its protocols at `endpoint`. Any number of servers may share them. */
   readonly aws?: { readonly bucket: string; readonly table: string } & ServiceOptions
   readonly settings?: Partial<Settings>
+  /** Refuse whoever shows no API key that allows what is asked. @default false */
+  readonly requireKeys?: boolean
   /** Origins whose pages may read answers. @default none */
   readonly cors?: readonly string[]
   /** Where clients reach the server, where that is not what they connect to. */
@@ -87,6 +90,7 @@ export async function startServer(options: StartOptions): Promise<Started> {
     settings,
     codecs: nativeCodecs,
     version: packageJson.version,
+    ...(options.requireKeys ? { guard: requireKeys(log) } : {}),
     ...(cors === undefined ? {} : { cors }),
     ...(publicUrl === undefined ? {} : { publicUrl }),
     ...(logger === undefined
@@ -98,11 +102,12 @@ export async function startServer(options: StartOptions): Promise<Started> {
   })
   let server: RunningServer
   try {
+    if (options.requireKeys && (await log.listApiKeys()).length === 0) throw new StartError(noKeys)
     server = await serve({ app, host, port })
   } catch (error) {
     await log.close()
     await stores.close()
-    throw new StartError(listenFailure(error, host, port), error)
+    throw error instanceof StartError ? error : new StartError(listenFailure(error, host, port), error)
   }
   logger?.info(
     { url: server.url, dataDir, bucket: aws?.bucket, table: aws?.table, version: packageJson.version },
@@ -133,9 +138,12 @@ export async function startServer(options: StartOptions): Promise<Started> {
   }
 }
 
+const noKeys =
+  'There is no API key yet, so nobody could use this server; make one first with `highwater keys create`, on the same --data or --table.'
+
 type Stores = Pick<DataDirectory, 'objects' | 'metadata' | 'close'>
 
-async function storesOf({ dataDir, aws }: StartOptions): Promise<Stores> {
+export async function storesOf({ dataDir, aws }: Pick<StartOptions, 'dataDir' | 'aws'>): Promise<Stores> {
   if (aws !== undefined) return awsStores(aws)
   return dataDir === undefined ? memoryStores() : openStores(dataDir)
 }

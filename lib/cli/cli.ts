@@ -6,8 +6,9 @@ import { Command, CommanderError } from 'commander'
 import { HighwaterError } from '../client/highwater.ts'
 import { addConsume } from './consume.ts'
 import { CliError, type CliGiven, type CliIo, exitCodes, Output } from './io.ts'
+import { addKeys } from './keys.ts'
 import { addOffsets } from './offsets.ts'
-import { withServer } from './options.ts'
+import { serverOptionNames, withServer } from './options.ts'
 import { addProduce } from './produce.ts'
 import { addStart } from './start.ts'
 import { addTopics } from './topics.ts'
@@ -52,13 +53,14 @@ export function programOf(io: CliIo, given: CliGiven): Command {
   addProduce(program, io)
   addConsume(program, io)
   addOffsets(program, io)
+  addKeys(program, io, given)
   for (const command of allCommands(program)) command.copyInheritedSettings(program).exitOverride()
   return program
 }
 
-/** `--url` and `--http-header` may stand before the command as well; behind it they win. */
+/** Where the server is and who asks may stand before the command as well; behind it they win. */
 function inheritServer(program: Command, command: Command): void {
-  for (const name of ['url', 'httpHeader'])
+  for (const name of serverOptionNames)
     if (command.getOptionValue(name) === undefined) command.setOptionValue(name, program.getOptionValue(name))
 }
 

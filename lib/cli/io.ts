@@ -1,5 +1,8 @@
 /** What a command sees of the world: streams, environment, a signal to stop. Handed in by functions/, and by tests. */
 import type { Readable, Writable } from 'node:stream'
+import type { AwsCredentials } from '../client/aws.ts'
+import type { ApiKey, NewApiKey } from '../core/api-key.ts'
+import type { Refusal } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 
 export interface CliIo {
@@ -13,6 +16,8 @@ export interface CliIo {
   readonly isStderrTty?: boolean
   /** @default globalThis.fetch */
   readonly fetch?: (url: string, init: RequestInit) => Promise<Response>
+  /** Those of the environment, a profile or a role, for signing; rejects where there are none. Called for every request. */
+  readonly awsCredentials?: () => Promise<AwsCredentials>
 }
 
 /** What `start` needs of a server. */
@@ -24,8 +29,20 @@ export interface StartServerOptions {
   /** The bucket and the table of a log that other processes may serve, too. */
   readonly aws?: { readonly bucket: string; readonly table: string }
   readonly settings: Partial<Settings>
+  readonly requireKeys?: boolean
   readonly cors?: readonly string[]
   readonly publicUrl?: string
+}
+
+/** Where the keys of a log are kept: in its table, or in its data directory. */
+export type KeyStorePlace = { readonly table: string } | { readonly dataDir: string }
+
+/** API keys without a server. */
+export interface KeyStore {
+  create(request: NewApiKey): Promise<{ readonly ok: true; readonly key: ApiKey; readonly token: string } | Refusal>
+  list(): Promise<readonly ApiKey[]>
+  revoke(id: string): Promise<{ readonly ok: true } | Refusal>
+  close(): Promise<void>
 }
 
 export interface RunningServer {
@@ -38,6 +55,8 @@ export interface CliGiven {
   readonly version: string
   /** An Error named `StartError` is for the user; its message is one sentence. */
   startServer(options: StartServerOptions): Promise<RunningServer>
+  /** The same for this one. */
+  openKeys(place: KeyStorePlace): Promise<KeyStore>
 }
 
 /** A command that cannot go on, for a reason that the user can do something about: one sentence. */

@@ -1,6 +1,7 @@
 /** Options that several commands share, and how their values are read. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { Highwater } from '../client/highwater.ts'
+import { callerOf } from './caller.ts'
 import { CliError, type CliIo, exitCodes } from './io.ts'
 
 export const defaultUrl = 'http://127.0.0.1:8082'
@@ -10,31 +11,60 @@ const retryTimeoutMs = 3_000
 export interface ServerOptions {
   readonly url?: string
   readonly httpHeader?: Readonly<Record<string, string>>
+  readonly apiKey?: string
+  /** Sign requests for AWS; undefined: where the URL is one of AWS, and nothing else says who asks. */
+  readonly awsSign?: boolean
 }
 
-/** `--url` and `--http-header`, on every command that talks to a server. */
+/** Names of the options of `withServer`. */
+export const serverOptionNames = ['url', 'httpHeader', 'apiKey', 'awsSign'] as const satisfies (keyof ServerOptions)[]
+
+/** Where the server is, and who asks: on every command that talks to one. */
 export function withServer(command: Command): Command {
   return command
     .option('--url <url>', `the server (or HIGHWATER_URL; otherwise ${defaultUrl})`)
+    .option('--api-key <key>', 'shown to the server; better in HIGHWATER_API_KEY, where no list of processes has it')
+    .option('--aws-sign', 'sign requests with AWS credentials (or HIGHWATER_AUTH=aws; by itself for URLs of AWS)')
+    .option('--no-aws-sign', 'never do that (or HIGHWATER_AUTH=none)')
     .addOption(
-      new Option('--http-header <name: value>', 'sent with every request, e.g. "Authorization: Bearer …"').argParser(
+      new Option('--http-header <name: value>', 'sent with every request, e.g. "X-Team: orders"').argParser(
         collectHttpHeader,
       ),
     )
 }
 
+/** Nothing of a URL is shown before what stands in front of its `@` is taken out of it. */
 export function connect(options: ServerOptions, io: CliIo): Highwater {
-  const url = options.url ?? io.env.HIGHWATER_URL ?? defaultUrl
+  const { url, apiKey = options.apiKey } = withoutCredentials(options.url ?? io.env.HIGHWATER_URL ?? defaultUrl)
+  const caller = callerOf(apiKey === undefined ? options : { ...options, apiKey }, url, io)
   try {
     return new Highwater({
       url,
       retryTimeoutMs,
+      ...caller,
       ...(options.httpHeader === undefined ? {} : { headers: options.httpHeader }),
       ...(io.fetch === undefined ? {} : { fetch: io.fetch }),
     })
-  } catch {
-    throw new CliError(`${JSON.stringify(url)} is not the URL of a server.`, exitCodes.usage)
+  } catch (error) {
+    if (error instanceof TypeError && error.message.includes('API key'))
+      throw new CliError(`${error.message}.`, exitCodes.usage)
+    throw notServer(url)
   }
+}
+
+/** `http://<id>:<secret>@host`, which is how clients of the REST Proxy show a key. */
+function withoutCredentials(text: string): { readonly url: string; readonly apiKey?: string } {
+  if (!URL.canParse(text)) throw notServer(text.replace(/\/\/.*@/, '//…@'))
+  const url = new URL(text)
+  const { username, password } = url
+  if (username === '' && password === '') return { url: text }
+  url.username = ''
+  url.password = ''
+  return { url: url.href, apiKey: `${username}.${password}` }
+}
+
+function notServer(url: string): CliError {
+  return new CliError(`${JSON.stringify(url)} is not the URL of a server.`, exitCodes.usage)
 }
 
 function collectHttpHeader(text: string, previous: Readonly<Record<string, string>> = {}): Record<string, string> {

@@ -16,6 +16,7 @@ interface StartFlags extends Record<string, unknown> {
   readonly table?: string
   readonly cors?: readonly string[]
   readonly publicUrl?: string
+  readonly requireKeys?: boolean
 }
 
 export function addStart(program: Command, io: CliIo, given: CliGiven): void {
@@ -28,6 +29,7 @@ export function addStart(program: Command, io: CliIo, given: CliGiven): void {
     .option('--memory', 'keep everything in memory, until the server stops')
     .option('--bucket <name>', 'keep segments in this S3 bucket, with --table; any number of servers may share the two')
     .option('--table <name>', 'keep metadata in this DynamoDB table (string keys pk and sk), with --bucket')
+    .option('--require-keys', 'refuse whoever shows no API key that allows what is asked (see highwater keys)')
     .option('--cors <origin>', 'an origin whose pages may use the server, or *; may be repeated', collect)
     .option('--public-url <url>', 'where clients reach the server, where that is not what they connect to')
   for (const [name, setting] of Object.entries(settingsTable))
@@ -55,11 +57,17 @@ function parseBoolean(text: string): boolean {
 function startOptionsOf(flags: StartFlags): StartServerOptions {
   const settings: Record<string, unknown> = {}
   for (const name of Object.keys(settingsTable)) if (flags[name] !== undefined) settings[name] = flags[name]
+  if (flags.requireKeys && flags.memory)
+    throw new CliError(
+      '--require-keys needs a store that has keys when the server starts: not --memory.',
+      exitCodes.usage,
+    )
   return {
     host: flags.host,
     port: flags.port,
     settings: settings as Partial<Settings>,
     ...storesOf(flags),
+    ...(flags.requireKeys ? { requireKeys: true } : {}),
     ...(flags.cors === undefined ? {} : { cors: flags.cors }),
     ...(flags.publicUrl === undefined ? {} : { publicUrl: flags.publicUrl }),
   }
@@ -73,11 +81,12 @@ function storesOf({ memory, bucket, table, data }: StartFlags): Pick<StartServer
 }
 
 async function start(options: StartServerOptions, io: CliIo, given: CliGiven): Promise<void> {
-  const server = await given.startServer(options).catch((error: unknown) => {
-    if (error instanceof Error && error.name === 'StartError') throw new CliError(error.message)
-    throw error
-  })
+  const server = await given.startServer(options).catch(asCliError)
   try {
+    if (options.requireKeys !== true && !isLoopback(options.host))
+      io.stderr.write(
+        `highwater: warning: whoever reaches ${options.host} may read and write everything; --require-keys asks for API keys.\n`,
+      )
     // The one line of standard output: whoever starts the server from a script reads the URL here.
     await new Output(io.stdout).write(`Highwater listens on ${server.url} (${placeOf(options)})\n`)
     await new Promise<void>((resolve) => {
@@ -87,6 +96,17 @@ async function start(options: StartServerOptions, io: CliIo, given: CliGiven): P
   } finally {
     await server.close()
   }
+}
+
+/** What functions/ says in one sentence is for the user. */
+export function asCliError(error: unknown): never {
+  if (error instanceof Error && error.name === 'StartError') throw new CliError(error.message)
+  throw error
+}
+
+/** Reached from this machine only. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(host)
 }
 
 function placeOf({ aws, dataDir }: StartServerOptions): string {

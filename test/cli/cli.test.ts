@@ -92,7 +92,7 @@ describe('the command line', () => {
 
 describe('highwater start', () => {
   const given = (options: StartServerOptions[], events: string[]) => ({
-    version: '1',
+    ...noServer,
     startServer: async (asked: StartServerOptions) => {
       options.push(asked)
       return { url: 'http://127.0.0.1:1234', close: async () => void events.push('closed') }
@@ -141,6 +141,37 @@ describe('highwater start', () => {
     await session.ended
     assert.deepEqual(options, [{ host: '127.0.0.1', port: 8082, settings: {} }])
   })
+
+  it('asks for API keys where it is told to, but not with nothing that could hold one', async () => {
+    const { begin, run } = createTerminal()
+    const options: StartServerOptions[] = []
+    const session = begin('start --require-keys --host 0.0.0.0', {}, given(options, []))
+    await session.stdout.shows('\n')
+    session.interrupt()
+    assert.equal((await session.ended).stderr, '')
+    assert.equal(options[0]?.requireKeys, true)
+    assert.equal((await run('start --require-keys --memory', '', {}, given([], []))).code, 2)
+  })
+
+  for (const [host, isWarned] of [
+    ['127.0.0.1', false],
+    ['127.1.2.3', false],
+    ['localhost', false],
+    ['::1', false],
+    ['0.0.0.0', true],
+    ['::', true],
+    ['10.0.0.7', true],
+    ['127.example.org', true],
+  ] as const)
+    it(`${isWarned ? 'warns' : 'does not warn'} that anybody may do everything on ${host}`, async () => {
+      const { begin } = createTerminal()
+      const session = begin(`start --memory --host ${host}`, {}, given([], []))
+      await session.stdout.shows('\n')
+      session.interrupt()
+      const { code, stderr } = await session.ended
+      assert.equal(code, 0)
+      assert.equal(stderr.includes('--require-keys'), isWarned)
+    })
 
   it('says in one sentence why it cannot start', async () => {
     const { run } = createTerminal()

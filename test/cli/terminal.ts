@@ -48,6 +48,7 @@ export class Recorder extends Writable {
 export const noServer: CliGiven = {
   version: '1.2.3',
   startServer: () => Promise.reject(new Error('no server was to be started')),
+  openKeys: () => Promise.reject(new Error('no store was to be opened')),
 }
 
 export function createTerminal(options: HarnessOptions = {}) {
