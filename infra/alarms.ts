@@ -18,8 +18,8 @@ export interface AlarmsProps {
   readonly storage: HighwaterStorage
   readonly maintain: HighwaterFunction
   readonly maintenance: Maintenance
-  /** Those that answer requests. @default none: a Web Function does */
-  readonly functions?: readonly HighwaterFunction[]
+  /** Those that answer requests; none where a Web Function does. */
+  readonly functions: readonly HighwaterFunction[]
   readonly api?: HighwaterApi
   /** Told of every alarm. @default nobody */
   readonly topic?: ITopic
@@ -68,7 +68,7 @@ export class Alarms extends Construct {
 }
 
 function entriesOf(props: AlarmsProps): Record<string, AlarmEntry> {
-  const { service, storage, maintain, maintenance, functions = [], api } = props
+  const { service, storage, maintain, maintenance, functions, api } = props
   const writer = functions.length === 0 ? 'web' : 'produce'
   const invocations = (each: HighwaterFunction, name: string) => ofFunction(each.function, name, Stats.SUM, period)
   return {

@@ -119,7 +119,9 @@ export class HighwaterFunction extends Construct {
   }
 }
 
-export function environmentOf(props: HighwaterFunctionProps): Record<string, string> {
+export function environmentOf(
+  props: Pick<HighwaterFunctionProps, 'storage' | 'settings' | 'cors' | 'publicUrl' | 'service'>,
+): Record<string, string> {
   const settings = settingsThatDiffer(props.settings)
   return {
     HIGHWATER_BUCKET: props.storage.bucket.bucketName,

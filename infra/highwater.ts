@@ -23,6 +23,7 @@ import { Maintenance } from './maintenance.ts'
 import type { FunctionName } from './permissions.ts'
 import { gatewayRoutes, type Work } from './routes.ts'
 import { HighwaterStorage } from './storage.ts'
+import { HighwaterWeb, type HighwaterWebProps } from './web-functions.ts'
 
 export interface HighwaterProps {
   /**
@@ -35,6 +36,12 @@ export interface HighwaterProps {
    * @default { kind: 'iam' }: who is granted to, with requests signed by SigV4
    */
   readonly auth?: Auth
+  /**
+   * What answers: a function for each work behind an HTTP API, or everything in one Lambda Web Function, which has no routes
+   * to grant one by one.
+   * @default 'functions'
+   */
+  readonly compute?: 'functions' | 'web'
   /**
    * Origins whose pages may call from a browser, `*` for every one.
    * @default none
@@ -96,22 +103,36 @@ export interface HighwaterProps {
 const defaultThrottle: Throttle = { rate: 1_000, burst: 2_000 }
 const defaultAdminThrottle: Throttle = { rate: 50, burst: 100 }
 
+/** What answers requests. */
+interface Compute {
+  readonly url: string
+  readonly api?: HighwaterApi
+  readonly web?: HighwaterWeb
+  readonly functions: Readonly<Partial<Record<FunctionName, HighwaterFunction>>>
+  /** Streams what `functions.fetch` answers whole. */
+  readonly fetchStream?: HighwaterFunction
+  readonly functionUrls?: { readonly produce: FunctionUrl; readonly fetch: FunctionUrl }
+}
+
 export class Highwater extends Construct {
   readonly storage: HighwaterStorage
   readonly auth: Auth
-  readonly api: HighwaterApi
-  /** Of the API, with a slash at the end. */
+  /** Where clients reach it, with a slash at the end. */
   readonly url: string
+  /** With compute `functions`. */
+  readonly api?: HighwaterApi
+  /** With compute `web`. */
+  readonly web?: HighwaterWeb
   readonly functions: Readonly<Partial<Record<FunctionName, HighwaterFunction>>>
   /** Where they were asked for. */
-  readonly functionUrls: { readonly produce: FunctionUrl; readonly fetch: FunctionUrl } | undefined
+  readonly functionUrls?: { readonly produce: FunctionUrl; readonly fetch: FunctionUrl }
   readonly maintenance: Maintenance
   readonly alarms?: Alarms
   readonly dashboard?: Dashboard
 
   constructor(scope: Construct, id: string, props: HighwaterProps = {}) {
     super(scope, id)
-    const { auth = { kind: 'iam' }, cors = [], settings = {}, logRetention = RetentionDays.ONE_MONTH } = props
+    const { auth = { kind: 'iam' }, settings = {}, alarms = true, dashboard = true } = props
     this.auth = auth
     this.storage = props.storage ?? new HighwaterStorage(this, 'Storage')
     if (auth.kind === 'none')
@@ -121,61 +142,54 @@ export class Highwater extends Construct {
       )
 
     const service = this.node.path.replaceAll('/', '-')
-    const make = (name: FunctionName, id = nameOf(name), environment: Record<string, string> = {}) =>
-      new HighwaterFunction(this, id, {
+    const common = {
+      storage: this.storage,
+      settings,
+      cors: props.cors ?? [],
+      logRetention: props.logRetention ?? RetentionDays.ONE_MONTH,
+      service,
+      ...(props.publicUrl === undefined ? {} : { publicUrl: props.publicUrl }),
+    }
+    const make: MakeFunction = (name, as = nameOf(name), environment = {}) =>
+      new HighwaterFunction(this, as, {
+        ...common,
         name,
-        storage: this.storage,
-        settings,
-        cors,
         tracing: props.tracing ?? false,
-        logRetention,
-        service,
-        ...(props.publicUrl === undefined ? {} : { publicUrl: props.publicUrl }),
         ...props.functions?.[name],
         environment: { ...props.functions?.[name]?.environment, ...environment },
       })
-    const works = [...new Set(gatewayRoutes.map(({ work }) => work))]
-    const byWork = Object.fromEntries(works.map((work) => [work, make(work)])) as Record<Work, HighwaterFunction>
     const maintain = make('maintain')
-    const authorize = auth.kind === 'api-keys' ? make('authorize') : undefined
-    this.functions = { ...byWork, maintain, ...(authorize === undefined ? {} : { authorize }) }
-
-    this.api = new HighwaterApi(this, 'Http', {
-      functions: this.functions,
-      auth,
-      cors,
-      throttle: props.throttle ?? defaultThrottle,
-      adminThrottle: props.adminThrottle ?? defaultAdminThrottle,
-      logRetention,
-    })
-    this.url = this.api.url
-    const fetchStream =
-      props.functionUrls === true ? make('fetch', 'FetchStream', { HIGHWATER_STREAM_ANSWERS: 'true' }) : undefined
-    this.functionUrls = fetchStream && this.#functionUrls(byWork.produce, fetchStream, cors)
+    const compute = props.compute === 'web' ? this.#web(common) : this.#functions(make, props)
+    const { api, web, fetchStream, functionUrls } = compute
+    this.url = compute.url
+    if (api !== undefined) this.api = api
+    if (web !== undefined) this.web = web
+    if (functionUrls !== undefined) this.functionUrls = functionUrls
+    this.functions = { ...compute.functions, maintain }
     this.maintenance = new Maintenance(this, 'Maintenance', {
       maintain,
       ...(settings.maintainIntervalMs === undefined ? {} : { intervalMs: settings.maintainIntervalMs }),
     })
 
-    const { alarms = true, dashboard = true } = props
-    const functions = [...Object.values(this.functions), ...(fetchStream === undefined ? [] : [fetchStream])]
+    const answering = [...Object.values(compute.functions), ...(fetchStream === undefined ? [] : [fetchStream])]
+    const watched = { service, storage: this.storage, ...(api === undefined ? {} : { api }) }
     if (alarms !== false)
       this.alarms = new Alarms(this, 'Alarms', {
-        service,
-        storage: this.storage,
+        ...watched,
         maintain,
         maintenance: this.maintenance,
-        functions: functions.filter((each) => each !== maintain),
-        api: this.api,
+        functions: answering,
         ...(alarms === true ? {} : { topic: alarms.topic }),
       })
     if (dashboard)
       this.dashboard = new Dashboard(this, 'Dashboard', {
-        service,
-        storage: this.storage,
-        functions,
-        api: this.api,
-        logGroups: [this.api.accessLogs, ...functions.map(({ logGroup }) => logGroup)],
+        ...watched,
+        functions: [...answering, maintain],
+        logGroups: [
+          ...(api === undefined ? [] : [api.accessLogs]),
+          ...(web === undefined ? [] : [web.logGroup]),
+          ...[...answering, maintain].map(({ logGroup }) => logGroup),
+        ],
         alarms: Object.values(this.alarms?.alarms ?? {}),
       })
   }
@@ -198,8 +212,41 @@ export class Highwater extends Construct {
   #grant(grantee: IGrantable, works: Work[], url?: FunctionUrl): Grant {
     if (this.auth.kind !== 'iam')
       throw new Error(`grants are for auth iam; with auth ${this.auth.kind} callers are let in by other means`)
-    const grant = this.api.grantInvoke(grantee, ...works)
-    return url === undefined ? grant : grant.combine(url.grantInvokeUrl(grantee))
+    const granted = [
+      this.api?.grantInvoke(grantee, ...works),
+      this.web?.grantInvoke(grantee),
+      url?.grantInvokeUrl(grantee),
+    ].filter((grant) => grant !== undefined)
+    return granted.reduce((all, grant) => all.combine(grant))
+  }
+
+  #functions(make: MakeFunction, props: HighwaterProps): Compute {
+    const { auth = this.auth, cors = [], logRetention = RetentionDays.ONE_MONTH } = props
+    const works = [...new Set(gatewayRoutes.map(({ work }) => work))]
+    const byWork = Object.fromEntries(works.map((work) => [work, make(work)])) as Record<Work, HighwaterFunction>
+    const functions = { ...byWork, ...(auth.kind === 'api-keys' ? { authorize: make('authorize') } : {}) }
+    const api = new HighwaterApi(this, 'Http', {
+      functions,
+      auth,
+      cors,
+      throttle: props.throttle ?? defaultThrottle,
+      adminThrottle: props.adminThrottle ?? defaultAdminThrottle,
+      logRetention,
+    })
+    if (props.functionUrls !== true) return { url: api.url, api, functions }
+    const fetchStream = make('fetch', 'FetchStream', { HIGHWATER_STREAM_ANSWERS: 'true' })
+    return {
+      url: api.url,
+      api,
+      functions,
+      fetchStream,
+      functionUrls: this.#functionUrls(byWork.produce, fetchStream, cors),
+    }
+  }
+
+  #web(common: Omit<HighwaterWebProps, 'auth'>): Compute {
+    const web = new HighwaterWeb(this, 'Web', { ...common, auth: this.auth })
+    return { url: web.url, web, functions: {} }
   }
 
   /** `fetchStream` writes its answers as streams, which the API could not read: a function of its own. */
@@ -224,6 +271,8 @@ export class Highwater extends Construct {
     }
   }
 }
+
+type MakeFunction = (name: FunctionName, as?: string, environment?: Record<string, string>) => HighwaterFunction
 
 function nameOf(name: FunctionName): string {
   return name.charAt(0).toUpperCase() + name.slice(1)

@@ -26,6 +26,7 @@ export function createStacks(app: App, deployment: Deployment): Stacks {
   const storage = new HighwaterStorage(storageStack, 'Storage', { isDisposable })
   const highwater = new Highwater(service, 'Log', {
     storage,
+    compute: deployment.compute,
     auth: deployment.auth,
     cors: deployment.cors,
     functionUrls: deployment.functionUrls,
