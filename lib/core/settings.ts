@@ -137,6 +137,14 @@ export const settingsTable = {
       "First delay between looks at the head while a fetch waits for another process's commits; grows to headPollMsMax.",
   },
   headPollMsMax: { default: 500, unit: 'ms', min: 1, max: 60_000, meaning: 'Longest delay between such looks.' },
+  headReadsPerSecondMax: {
+    default: 50,
+    unit: 'count',
+    min: 1,
+    max: 10_000,
+    meaning:
+      'Looks at heads per second of one fetch of many partitions (a poll of a consumer) while it waits, however many they are; each is looked at once before.',
+  },
   producerIdBlock: {
     default: 100,
     unit: 'count',

@@ -82,8 +82,7 @@ export async function fetch(
       highWatermark: head.hw,
     } as const
     if (request.offset < head.hw) {
-      const read = await readBatches(context, chunks, head, request.offset, bytesMax, recordsMax)
-      const result = read ?? (await readAgain(context, chunks, key, request, bytesMax, recordsMax))
+      const result = await readFrom(context, chunks, head, request, bytesMax, recordsMax)
       if ('ok' in result) return result
       if (context.observe !== undefined) observeFetched(context.observe, result.batches)
       // Rows may hold what was committed after the head was read.
@@ -104,6 +103,19 @@ export function checkOffset(head: Head, { topic, partition, offset }: FetchReque
     `Offset ${offset} is outside the log of topic '${topic}', partition ${partition}: it begins at ${head.start} and ends before ${head.hw}.`,
     { startOffset: head.start, endOffset: head.hw },
   )
+}
+
+/** Whole batches from an offset of this head on, which must be inside and below its high watermark. */
+export async function readFrom(
+  context: Context,
+  chunks: Chunks,
+  head: Head,
+  request: FetchRequest,
+  bytesMax: number,
+  recordsMax: number,
+): Promise<Pick<Fetched, 'batches' | 'nextOffset'> | Refusal> {
+  const read = await readBatches(context, chunks, head, request.offset, bytesMax, recordsMax)
+  return read ?? readAgain(context, chunks, head, request, bytesMax, recordsMax)
 }
 
 /** Watches before it looks again, so that a commit in between is not missed. */
@@ -188,7 +200,7 @@ async function readBatches(
 }
 
 /** What the work resolves with; where nobody is told, it is only called. */
-function timed<Result>(context: Context, step: Step, work: () => Promise<Result>): Promise<Result> {
+export function timed<Result>(context: Context, step: Step, work: () => Promise<Result>): Promise<Result> {
   const { observe, clock } = context
   if (observe === undefined) return work()
   const startedMs = clock.now()
@@ -198,7 +210,7 @@ function timed<Result>(context: Context, step: Step, work: () => Promise<Result>
   })
 }
 
-function observeFetched(observe: Observer, batches: readonly Uint8Array[]): void {
+export function observeFetched(observe: Observer, batches: readonly Uint8Array[]): void {
   let records = 0
   let bytes = 0
   for (const batch of batches) {

@@ -1,6 +1,7 @@
 /** The behaviour of the log, whatever stores are under it. */
 import { appendSuite } from './log-append.ts'
 import { fetchSuite } from './log-fetch.ts'
+import { fetchManySuite } from './log-fetch-many.ts'
 import type { StoresFactory } from './log-fixture.ts'
 import { leaseSuite } from './log-leases.ts'
 import { producerSuite } from './log-producers.ts'
@@ -11,5 +12,6 @@ export function logConformance(name: string, factory: StoresFactory): void {
   appendSuite(name, factory)
   producerSuite(name, factory)
   fetchSuite(name, factory)
+  fetchManySuite(name, factory)
   leaseSuite(name, factory)
 }
