@@ -139,14 +139,18 @@ export function composeHandler(parts: FunctionParts, served: Served, streaming?:
 /** A round of upkeep ends this long before the end of the function: a partition that was begun is ended, too. */
 const maintainMarginMs = 10_000
 
+type Round = Extract<Awaited<ReturnType<Log['maintain']>>, { readonly ok: true }>
+
 /** @throws (the handler) what failed, after it was told: an alarm counts the function's errors, and the next round goes on */
-export function composeMaintain(parts: FunctionParts): (event: unknown, context: Context) => Promise<object> {
+export function composeMaintain(parts: FunctionParts): (event: unknown, context: Context) => Promise<Round> {
   const { telemetry } = parts
   const { log } = composeLog(parts)
   return (_event, context) =>
     told(telemetry, context, undefined, async () => {
       const ending = new AbortController()
-      const timer = setTimeout(() => ending.abort(), context.getRemainingTimeInMillis() - maintainMarginMs)
+      const leftMs = context.getRemainingTimeInMillis() - maintainMarginMs
+      if (leftMs <= 0) ending.abort()
+      const timer = setTimeout(() => ending.abort(), Math.max(0, leftMs))
       const round = await log.maintain(ending.signal).finally(() => clearTimeout(timer))
       await log.settled()
       if (!round.ok) {
