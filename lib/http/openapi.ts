@@ -1,7 +1,15 @@
 /** The OpenAPI 3.1 document, generated from the tables that are served. */
 import { errorCatalogue } from '../core/errors.ts'
 import { jsonType } from './replies.ts'
-import type { JsonSchema, OpenApiMedia, OpenApiOperation, OpenApiParameter, OpenApiResponse, Route } from './route.ts'
+import {
+  type JsonSchema,
+  needOf,
+  type OpenApiMedia,
+  type OpenApiOperation,
+  type OpenApiParameter,
+  type OpenApiResponse,
+  type Route,
+} from './route.ts'
 
 /** @param version of Highwater */
 export function describeRoutes(routes: readonly Route[], version: string): object {
@@ -27,7 +35,7 @@ export function describeRoutes(routes: readonly Route[], version: string): objec
     servers: [{ url: '/' }],
     tags: [...tags].map((name) => ({ name })),
     paths,
-    components: { schemas: { Error: errorSchema }, responses: { Error: errorResponse } },
+    components: { schemas: { Error: errorSchema }, responses: { Error: errorResponse }, securitySchemes },
   }
 }
 
@@ -72,8 +80,42 @@ function describeOperation(path: string, shared: readonly Route[]): object {
           },
         }),
     responses: { ...mergeResponses(operations), default: { $ref: '#/components/responses/Error' } },
+    security: securityOf(shared),
   }
 }
+
+/**
+ * Which of them a deployment asks for is its own affair (docs/authentication.md): hence each, and none. The roles are what an
+ * API key has to allow.
+ */
+function securityOf([route]: readonly Route[]): object[] {
+  const need = route === undefined ? 'admin' : needOf(route)
+  if (need === 'anybody') return []
+  const roles = need === 'any-key' ? [] : [need]
+  return [{ bearer: roles }, { basic: roles }, { aws: [] }, {}]
+}
+
+const securitySchemes = {
+  bearer: {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'An API key, `<id>.<secret>`; with a deployment that takes tokens of an issuer, such a token.',
+  },
+  basic: {
+    type: 'http',
+    scheme: 'basic',
+    description:
+      'The same API key for clients that know users and passwords only: its id is the user, its secret the password.',
+  },
+  aws: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'Authorization',
+    description:
+      'A request that is signed with AWS credentials (Signature Version 4, service `execute-api`, or `lambda` for a function URL).',
+    'x-amazon-apigateway-authtype': 'awsSigv4',
+  },
+} as const
 
 function describeParameters(path: string, operations: readonly OpenApiOperation[]): OpenApiParameter[] {
   const parameters = new Map<string, OpenApiParameter>()

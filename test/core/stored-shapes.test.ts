@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
+import type { ApiKeyItem } from '../../lib/core/api-key.ts'
 import { decideHead, type Head, type HeadCommand, newHead, tailEntries } from '../../lib/core/head.ts'
 import {
+  apiKeyKey,
   type ClusterItem,
   clusterIdKey,
   type Grave,
@@ -109,6 +111,14 @@ describe('what was stored by this version', () => {
     }
     isStoredAs('topics/orders', topic)
     isStoredAs(`graves/${topicId}`, { name, partitions: 12, deletedMs: t0 } satisfies Grave)
+    const key: ApiKeyItem = {
+      name: 'order service',
+      secretHash: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+      allow: ['produce', 'fetch'],
+      createdMs: t0,
+      expiresMs: 1_731_536_000_000,
+    }
+    isStoredAs('api-keys/hw3k9x0v2m1q8z7b4c', key)
     const item: ProducerItem = {
       state: { epoch: 2, batches: [{ first: 0, last: 0, base: 3 }] },
       usedMs: t0,
@@ -122,6 +132,7 @@ describe('what was stored by this version', () => {
       [producerIdsKey, 'cluster', 'producer-ids'],
       [topicKey(name), 'topics', 'orders'],
       [graveKey(topicId), 'graves', topicId],
+      [apiKeyKey('hw3k9x0v2m1q8z7b4c'), 'api-keys', 'hw3k9x0v2m1q8z7b4c'],
       [rowKey(topicId, 12, 3), `rows/${topicId}/12`, '0000000000000003'],
       [rowKey(topicId, 0, Number.MAX_SAFE_INTEGER), `rows/${topicId}/0`, '9007199254740991'],
       [producerItemKey(topicId, 12, producer), `producers/${topicId}/12`, '4711'],

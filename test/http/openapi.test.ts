@@ -4,7 +4,7 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import { errorCatalogue } from '../../lib/core/errors.ts'
 import { allRoutes } from '../../lib/http/faces.ts'
 import { describeRoutes } from '../../lib/http/openapi.ts'
-import type { Method, Route } from '../../lib/http/route.ts'
+import { type Method, needOf, type Route } from '../../lib/http/route.ts'
 import { createRouter } from '../../lib/http/router.ts'
 import { createHarness } from './harness.ts'
 
@@ -81,4 +81,16 @@ test('every operation has an id of its own, and describes each parameter of its 
 test('every code of the catalogue of errors is in the schema of errors', () => {
   const { enum: codes } = document.components.schemas.Error.properties.error_code
   for (const entry of Object.values(errorCatalogue)) assert.ok(codes.includes(entry.restCode), String(entry.restCode))
+})
+
+test('every operation says how a caller may say who it is, and what its key has to allow', () => {
+  const { components } = openApi as { components: { securitySchemes: Record<string, object> } }
+  for (const { path, method, operation } of operations()) {
+    const { security } = operation as unknown as { security: Record<string, string[]>[] }
+    for (const requirement of security)
+      for (const scheme of Object.keys(requirement)) assert.ok(scheme in components.securitySchemes, scheme)
+    const need = needOf(allRoutes.find((route) => route.operation.operationId === operation.operationId)!)
+    if (need === 'anybody') assert.deepEqual(security, [], path)
+    else assert.deepEqual(security[0], { bearer: need === 'any-key' ? [] : [need] }, `${method} ${path}`)
+  }
 })
