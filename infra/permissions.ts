@@ -116,7 +116,44 @@ const produce: readonly Permission[] = [
 
 const fetch: readonly Permission[] = readRecords
 
-const consume: readonly Permission[] = [...readRecords]
+/** Members come and go, commit and are thrown out, whoever's request notices it. */
+const keepGroups: readonly Permission[] = [
+  {
+    actions: ['dynamodb:GetItem', 'dynamodb:PutItem'],
+    on: items('groups', 'group-states'),
+    why: 'A group, and its change: two items in one transaction.',
+  },
+  {
+    actions: ['dynamodb:Query', 'dynamodb:GetItem'],
+    on: items('members/*', 'offsets/*'),
+    why: 'Who is alive; what is committed.',
+  },
+  {
+    actions: ['dynamodb:DeleteItem'],
+    on: items('members/*'),
+    why: 'A member leaves, or is evicted with the beat that was seen of it.',
+  },
+  {
+    actions: ['dynamodb:DeleteItem'],
+    on: items('groups', 'offsets/*'),
+    why: 'A deletion that somebody began and did not end must end before the name is used again.',
+    rarely: 'A deletion broke off in between.',
+  },
+]
+
+const consume: readonly Permission[] = [
+  ...readRecords,
+  ...keepGroups,
+  { actions: ['dynamodb:PutItem'], on: items('members/*'), why: 'A member joins; its heartbeats.' },
+  { actions: ['dynamodb:PutItem'], on: items('offsets/*'), why: 'A claim of a partition, and commits.' },
+  { actions: ['dynamodb:Query'], on: items('topics'), why: 'A subscription by pattern looks at the names there are.' },
+  { actions: ['dynamodb:Query'], on: items('groups'), why: 'A new group is counted (groupsMax).' },
+  {
+    actions: ['dynamodb:Query', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'],
+    on: items('instances/*'),
+    why: 'Consumer instances of Kafka REST v2.',
+  },
+]
 
 const admin: readonly Permission[] = [
   {
@@ -163,6 +200,23 @@ const maintain: readonly Permission[] = [
     on: items('producers/*'),
     why: 'Forgotten producers.',
     rarely: 'A producer was idle for producerIdExpirationMs, a day.',
+  },
+  { actions: ['dynamodb:Query'], on: items('groups'), why: 'Every group.' },
+  {
+    actions: ['dynamodb:GetItem'],
+    on: items('topics', 'heads/*'),
+    why: 'What a group subscribes to.',
+    rarely: 'There are groups.',
+  },
+  ...keepGroups.map((permission) => ({
+    ...permission,
+    rarely: 'A group has members that are gone, or was empty for offsetsRetentionMs, a week.',
+  })),
+  {
+    actions: ['dynamodb:Query', 'dynamodb:DeleteItem'],
+    on: items('instances/*'),
+    why: 'Consumer instances of Kafka REST v2 that were idle for too long.',
+    rarely: 'A group is deleted, or an instance was idle for consumerInstanceTimeoutMs.',
   },
 ]
 
