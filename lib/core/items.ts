@@ -136,4 +136,6 @@ export interface GroupItem {
 export interface MemberItem {
   readonly beatMs: EpochMs
   readonly sessionTimeoutMs: number
+  /** Another member has taken its place under its instance id. */
+  readonly isFenced?: boolean
 }

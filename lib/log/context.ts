@@ -1,6 +1,7 @@
 /** What every use case of one log shares: the ports, the settings, the rules, the heads seen lately, and what runs beside. */
 import type { Codecs } from '../core/codec.ts'
 import { Unavailable } from '../core/errors.ts'
+import { decideClaim, decideCommit } from '../core/group-offset.ts'
 import type { Head, HeadKey } from '../core/head.ts'
 import { judgeProducer } from '../core/producer.ts'
 import { findInRows, rowThatCounts } from '../core/row.ts'
@@ -9,16 +10,18 @@ import type { Clock, Metadata, Objects, Random } from '../ports.ts'
 import { Heads } from './heads.ts'
 import type { LogPorts } from './log.ts'
 import type { Observer } from './observer.ts'
-import { Watch } from './watch.ts'
+import { Notices, Watch } from './watch.ts'
 
 /** The pure rules that the use cases apply themselves. A simulation switches in wrong ones, one at a time, to see them caught. */
 export interface LogRules {
   readonly rowThatCounts: typeof rowThatCounts
   readonly findInRows: typeof findInRows
   readonly judgeProducer: typeof judgeProducer
+  readonly decideClaim: typeof decideClaim
+  readonly decideCommit: typeof decideCommit
 }
 
-export const logRules: LogRules = { rowThatCounts, findInRows, judgeProducer }
+export const logRules: LogRules = { rowThatCounts, findInRows, judgeProducer, decideClaim, decideCommit }
 
 export class Context implements LogPorts {
   readonly objects: Objects
@@ -32,6 +35,8 @@ export class Context implements LogPorts {
   readonly heads: Heads
   /** Tells waiting fetches of commits in this process. */
   readonly commits = new Watch()
+  /** Tells waiting polls of changes of groups in this process, by group name. */
+  readonly groups = new Notices()
   readonly #running = new Set<Promise<unknown>>()
   readonly #report: (bug: unknown) => void
 

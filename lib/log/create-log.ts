@@ -13,7 +13,9 @@ import { refusalOfUnavailable } from './commit-outcomes.ts'
 import type { LogRules } from './context.ts'
 import { Context, logRules } from './context.ts'
 import { fetch, liveHead } from './fetch.ts'
+import { fetchMany } from './fetch-many.ts'
 import { Gather } from './gather.ts'
+import { createGroups } from './groups.ts'
 import { acquireLease, releaseLease, renewLease } from './leases.ts'
 import type { Log, LogPorts } from './log.ts'
 import { maintain } from './maintain.ts'
@@ -61,6 +63,8 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
     }
   }
 
+  const { groups, admin } = createGroups(context, topics, chunks, answer, closing.signal)
+
   return {
     clusterId: () => clusterId(context),
 
@@ -80,6 +84,9 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
       answer(() => {
         return fetch(context, topics, chunks, { ...request, signal: either(request.signal, closing.signal) })
       }),
+    fetchMany: (request) =>
+      answer(() => fetchMany(context, topics, chunks, { ...request, signal: either(request.signal, closing.signal) })),
+    groups,
     offsets: (topic, partition) =>
       answer(async () => {
         const found = await liveHead(context, topics, topic, partition)
@@ -123,7 +130,7 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
         return { ok: true, forgotten: await forgetProducers(context, found.key) }
       }, 'unseen'),
 
-    maintain: (signal) => answer(() => maintain(context, topics, either(signal, closing.signal))),
+    maintain: (signal) => answer(() => maintain(context, topics, admin, either(signal, closing.signal))),
 
     settled: async () => {
       while (underWay.size > 0) await Promise.allSettled(underWay)
@@ -134,6 +141,7 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
       closing.abort()
       gather.hurry()
       context.commits.notifyAll()
+      context.groups.notifyAll()
       await Promise.allSettled(underWay)
       gather.close()
       await context.settled()

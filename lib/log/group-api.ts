@@ -16,6 +16,10 @@ export interface TopicPartition {
   readonly partition: number
 }
 
+export interface NamedPartition extends TopicPartition {
+  readonly topicId: TopicId
+}
+
 export interface JoinRequest {
   readonly group: string
   /** Fresh for every joining; a repeat of the same joining has the same. @default one is made */
@@ -30,8 +34,7 @@ export interface JoinRequest {
 }
 
 /** A partition that is the member's to read. */
-export interface Assigned extends TopicPartition {
-  readonly topicId: TopicId
+export interface Assigned extends NamedPartition {
   /** To be shown at every commit. */
   readonly claim: string
   /** Committed last; undefined where nothing was. */
@@ -42,7 +45,7 @@ export interface Assigned extends TopicPartition {
 export interface Membership {
   readonly groupId: GroupId
   readonly memberId: MemberId
-  /** What the member knows when it has read this answer. */
+  /** What the member knows when it has read this answer, and says with the next heartbeat. 0, also from a member that lost a claim: look at everything. */
   readonly epoch: number
   /** Newly taken up: claimed for the member just now. The others it holds, it keeps. */
   readonly assigned: readonly Assigned[]
@@ -95,7 +98,7 @@ export interface PollRequest {
 }
 
 export interface Polled {
-  /** Set where the group has changed: answered at once, before any record. Read on from the positions that remain. */
+  /** Set where the group has changed. Where it has something to do for the member, it comes at once and without records. */
   readonly membership?: Membership
   /** Only partitions with something to say: records, or a refusal of their own (OFFSET_OUT_OF_RANGE). */
   readonly partitions: readonly PolledPartition[]
@@ -149,9 +152,9 @@ export interface MemberDescription {
   readonly sessionTimeoutMs: number
   readonly rebalanceTimeoutMs: number
   /** What it may read now. */
-  readonly assigned: readonly (TopicPartition & { readonly topicId: TopicId })[]
+  readonly assigned: readonly NamedPartition[]
   /** What it will have when the rebalance is over. */
-  readonly target: readonly (TopicPartition & { readonly topicId: TopicId })[]
+  readonly target: readonly NamedPartition[]
   /** Of its last stored heartbeat. */
   readonly beatMs?: EpochMs
 }

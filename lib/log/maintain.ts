@@ -1,14 +1,16 @@
-/** Upkeep of the whole log, a partition at a time. What it does costs speed when it is late, never records. */
+/** Upkeep of the whole log, a partition and a group at a time. What it does costs speed when it is late, never records. */
 import type { Context } from './context.ts'
+import type { GroupAdmin } from './group-admin.ts'
 import { forgetProducers } from './producer-ids.ts'
 import type { Topics } from './topics.ts'
 
-/** One round over all live topics; ends early, with what was done, when `signal` aborts. */
+/** One round over all live topics, then over all groups; ends early, with what was done, when `signal` aborts. */
 export async function maintain(
   context: Context,
   topics: Topics,
+  groups: GroupAdmin,
   signal: AbortSignal,
-): Promise<{ ok: true; partitions: number; forgotten: number }> {
+): Promise<{ ok: true; partitions: number; forgotten: number; groups: number; groupsDeleted: number }> {
   let partitions = 0
   let forgotten = 0
   for (const topic of await topics.list())
@@ -16,5 +18,6 @@ export async function maintain(
       forgotten += await forgetProducers(context, { topicId: topic.id, partition })
       partitions++
     }
-  return { ok: true, partitions, forgotten }
+  const looked = await groups.maintain(signal)
+  return { ok: true, partitions, forgotten, groups: looked.groups, groupsDeleted: looked.deleted }
 }

@@ -1,12 +1,12 @@
-/** In-process notice of commits: who waits on a partition is woken when something was committed to it, or the log closes. */
+/** In-process notice of changes: who waits for one is woken when it was made in this process, or the log closes. */
 import type { HeadKey } from '../core/head.ts'
 
-export class Watch {
+/** Of things with a name: groups. */
+export class Notices {
   readonly #waiting = new Map<string, Set<() => void>>()
 
-  /** Calls `wake` at the next commit; returns what takes it back. Begin to watch before looking, or a commit in between is missed. */
-  watch(key: HeadKey, wake: () => void): () => void {
-    const text = `${key.topicId}/${key.partition}`
+  /** Calls `wake` at the next change; returns what takes it back. Begin to watch before looking, or a change in between is missed. */
+  watch(text: string, wake: () => void): () => void {
     let waiters = this.#waiting.get(text)
     if (waiters === undefined) {
       waiters = new Set()
@@ -19,13 +19,30 @@ export class Watch {
     }
   }
 
-  notify(key: HeadKey): void {
-    const waiters = this.#waiting.get(`${key.topicId}/${key.partition}`)
+  notify(text: string): void {
+    const waiters = this.#waiting.get(text)
     if (waiters === undefined) return
     for (const wake of [...waiters]) wake()
   }
 
   notifyAll(): void {
     for (const waiters of [...this.#waiting.values()]) for (const wake of [...waiters]) wake()
+  }
+}
+
+/** Of commits to partitions. */
+export class Watch {
+  readonly #notices = new Notices()
+
+  watch(key: HeadKey, wake: () => void): () => void {
+    return this.#notices.watch(`${key.topicId}/${key.partition}`, wake)
+  }
+
+  notify(key: HeadKey): void {
+    this.#notices.notify(`${key.topicId}/${key.partition}`)
+  }
+
+  notifyAll(): void {
+    this.#notices.notifyAll()
   }
 }
