@@ -173,8 +173,17 @@ const admin: readonly Permission[] = [
     actions: ['dynamodb:GetItem', 'dynamodb:Query', 'dynamodb:PutItem'],
     on: items('api-keys'),
     why: 'API keys are made, listed and revoked. None is ever deleted (A2).',
+    rarely: 'The API asks for keys (auth=api-keys).',
   },
   ...endDeletions,
+  ...keepGroups,
+  { actions: ['dynamodb:Query'], on: items('groups'), why: 'Groups are listed.' },
+  { actions: ['dynamodb:PutItem'], on: items('offsets/*'), why: 'Offsets of a stopped group are reset.' },
+  ...readRecords.map((permission) => ({
+    ...permission,
+    why: `${permission.why} Offsets of a group are reset to a time.`,
+    rarely: 'Offsets of a group are reset to a time.',
+  })),
 ]
 
 const maintain: readonly Permission[] = [
@@ -201,7 +210,7 @@ const maintain: readonly Permission[] = [
     why: 'Forgotten producers.',
     rarely: 'A producer was idle for producerIdExpirationMs, a day.',
   },
-  { actions: ['dynamodb:Query'], on: items('groups'), why: 'Every group.' },
+  { actions: ['dynamodb:Query'], on: items('groups'), why: 'A round looks at every group.' },
   {
     actions: ['dynamodb:GetItem'],
     on: items('topics', 'heads/*'),
