@@ -55,6 +55,8 @@ const accessLogFields = {
   time: '$context.requestTime',
   ip: '$context.identity.sourceIp',
   caller: '$context.identity.caller',
+  keyId: '$context.authorizer.keyId',
+  refused: '$context.authorizer.reason',
   method: '$context.httpMethod',
   path: '$context.path',
   route: '$context.routeKey',
