@@ -144,11 +144,9 @@ function findLevels(topics: readonly Topic[], classes: readonly Class[]): void {
     network.settle()
     const leftOver = [...ts.keys()].filter((node) => surplus[node]! > 0)
     const above = network.reachable(leftOver, 'forward')
-    const canFill = network.reachable(wanting(), 'backward')
     const done = split(above, 0)
-    const level = (node: number) => (canFill[node] === 1 ? mean : mean + 1)
-    for (const [node, t] of ts.entries()) if (above[node] === 0) topics[t]!.level = level(node)
-    for (const k of done.ks) classes[k]!.level = level(nodeOf[k]!)
+    for (const t of done.ts) topics[t]!.level = mean
+    for (const k of done.ks) classes[k]!.level = mean
     parts.push(split(above, 1))
   }
 }
@@ -190,7 +188,6 @@ interface Moves {
 function findMoves(topics: readonly Topic[], classes: readonly Class[], classOf: readonly number[]): Moves {
   const plan = new Plan(topics, classes, classOf)
   const { network } = plan
-  plan.keepOneMore()
   plan.spreadUnowned()
   network.settle()
   while (network.raisePotentials()) {
@@ -286,14 +283,6 @@ class Plan {
     if (!isBelow) this.network.push(this.oneMore[m]!, 1)
   }
 
-  /** Members that own more than d keep one more as long as there are any. */
-  keepOneMore(): void {
-    const { surplus } = this.network
-    for (const [m, arc] of this.oneMore.entries()) {
-      if (surplus[this.#memberNode(m)]! > 0 && surplus[this.#spareNode(m)]! < 0) this.network.push(arc, 1)
-    }
-  }
-
   /** Sends unowned partitions to the classes that have the fewest of the topic per member, first to members below d. */
   spreadUnowned(): void {
     for (const isBelow of [true, false]) {
@@ -309,7 +298,7 @@ class Plan {
           if (at === -1) break
           const k = topic.classes[at]!
           const m = this.#nextTaker(takers[k]!)
-          // Only the members above d can run out unseen: their spare node serves all classes of the level.
+          // The one above d can run out unseen: the spare node serves all classes of the level.
           if (m === undefined) {
             room[k] = 0
             continue
@@ -346,13 +335,14 @@ class Plan {
   /** Lets members that have too many give to members that have too few, from the topic they keep the most of. */
   spreadReleased(): void {
     const { network } = this
-    const takers = this.#takers((m) => network.isTight(this.take[m]!))
+    // Nodes that want something have the highest potential, and so has every node from which they are reached at no
+    // cost. So all arcs from a topic to a member with room are tight, and only the way out of the owner has to be asked.
+    const takers = this.#takers(() => true)
     // Which class of a topic is the first that still has a taker: one that has none will not get any.
     const cursor = new Int32Array(this.#topics.length)
     const findTaker = (t: number): number | undefined => {
       const { classes } = this.#topics[t]!
       for (; cursor[t]! < classes.length; cursor[t]!++) {
-        if (!network.isTight(this.pool[t]![cursor[t]!]!)) continue
         const m = this.#nextTaker(takers[classes[cursor[t]!]!]!)
         if (m !== undefined) return m
       }

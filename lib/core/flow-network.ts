@@ -111,8 +111,13 @@ export class FlowNetwork {
     return this.#cost[at]! + this.#potential[this.#from[at]!]! - this.#potential[this.#to[at]!]!
   }
 
-  /** Sends units over a tight arc, out of the surplus of its start into that of its end. */
+  /**
+   * Sends units over a tight arc, out of the surplus of its start into that of its end.
+   *
+   * @throws Error if the arc is not tight, which would break F2.
+   */
   push(arc: Arc, units: number): void {
+    if (!this.isTight(arc)) throw new Error('only a tight arc takes units')
     this.#push(this.#place[arc]!, units)
   }
 

@@ -73,6 +73,25 @@ test('what a member gives up comes from all its topics', () => {
   })
 })
 
+test('the partitions of a topic are spread over members with different subscriptions too', () => {
+  const { topics, topicsOf } = group(
+    { cold: 4, hot: 4, mine: 1, yours: 1 },
+    { A: 'cold hot mine', B: 'cold hot yours' },
+  )
+  assert.deepEqual(shown(assign('sticky', members(topicsOf), topics)), {
+    A: 'cold:0,1 hot:0,1 mine:0',
+    B: 'cold:2,3 hot:2,3 yours:0',
+  })
+  const before = new Map([
+    ['A', load('', 'cold:0,1,2 mine:0').owned],
+    ['B', load('', 'hot:0,1,2 yours:0').owned],
+  ])
+  assert.deepEqual(shown(assign('sticky', members(topicsOf, before), topics)), {
+    A: 'cold:0,1,2 hot:3 mine:0',
+    B: 'cold:3 hot:0,1,2 yours:0',
+  })
+})
+
 test('of two that claim one partition the first keeps it', () => {
   const topics = new Map([['t', 2]])
   const claims = ['b', 'a'].map((id) => ({ id, ...load('t', 't:1') }))
