@@ -54,6 +54,8 @@ export type ItemWrite =
       readonly key: ItemKey
       readonly version: string
       readonly value: Json
+      /** Stored beside the value; at most 300 KB. Not changed while the call runs. */
+      readonly bytes?: Uint8Array
       readonly if: Condition
     }
   | { readonly op: 'delete'; readonly key: ItemKey; readonly if: { readonly version: string } }

@@ -114,10 +114,13 @@ export class MemoryMetadata implements Metadata {
         case 'put':
           collection.put(
             // A round trip through JSON: what a store keeps, without undefined properties, and nobody else's object.
-            frozen({
-              key: { collection: name, sort },
-              version: write.version,
-              value: JSON.parse(JSON.stringify(write.value)),
+            Object.freeze({
+              ...frozen({
+                key: { collection: name, sort },
+                version: write.version,
+                value: JSON.parse(JSON.stringify(write.value)),
+              }),
+              ...(write.bytes === undefined ? {} : { bytes: write.bytes.slice() }),
             }),
           )
           break

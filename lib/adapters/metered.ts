@@ -27,7 +27,7 @@ export type RequestKind = (typeof requestKinds)[number]
 export interface Metered {
   readonly requests: number
   /**
-   * Objects: content bytes written or read. Heads and items: bytes of their JSON, the whole of each that was read, or that an
+   * Objects: content bytes written or read. Heads and items: bytes of their JSON and what lies beside it, the whole of each that was read, or that an
    * applied write left, or that a refusal answered.
    */
   readonly bytes: number
@@ -117,35 +117,41 @@ export function meteredMetadata(metadata: Metadata, meter: Meter): Metadata {
       const kind = also.length === 0 ? 'metadata.updateHead' : 'metadata.updateHeadWithItems'
       meter.count(kind)
       const answer = await metadata.updateHead(key, command, also)
-      const items = answer.applied ? also.map(writtenValue) : answer.items.map((item) => item?.value)
-      meter.countBytes(kind, bytesOf([answer.head, ...items]))
+      const items = answer.applied ? also.map(written) : answer.items
+      meter.countBytes(kind, bytesOf([answer.head]) + bytesOfItems(items))
       return answer
     },
     async get(key) {
       meter.count('metadata.get')
       const item = await metadata.get(key)
-      meter.countBytes('metadata.get', bytesOf([item?.value]))
+      meter.countBytes('metadata.get', bytesOfItems([item]))
       return item
     },
     async query(collection, range) {
       meter.count('metadata.query')
       const items = await metadata.query(collection, range)
-      meter.countBytes('metadata.query', bytesOf(items.map((item) => item.value)))
+      meter.countBytes('metadata.query', bytesOfItems(items))
       return items
     },
     async write(writes) {
       const kind = writes.length > 1 ? 'metadata.writeTransaction' : 'metadata.write'
       meter.count(kind)
       const answer = await metadata.write(writes)
-      const values = answer.applied ? writes.map(writtenValue) : answer.items.map((item) => item?.value)
-      meter.countBytes(kind, bytesOf(values))
+      meter.countBytes(kind, bytesOfItems(answer.applied ? writes.map(written) : answer.items))
       return answer
     },
   }
 }
 
-function writtenValue(write: ItemWrite): Item['value'] | undefined {
-  return write.op === 'put' ? write.value : undefined
+function written(write: ItemWrite): Pick<Item, 'value' | 'bytes'> | undefined {
+  return write.op === 'put' ? write : undefined
+}
+
+function bytesOfItems(items: readonly (Pick<Item, 'value' | 'bytes'> | undefined)[]): number {
+  return items.reduce(
+    (sum, item) => sum + (item === undefined ? 0 : bytesOf([item.value]) + (item.bytes?.length ?? 0)),
+    0,
+  )
 }
 
 function bytesOf(values: readonly (Head | Item['value'] | undefined)[]): number {

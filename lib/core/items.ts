@@ -33,6 +33,8 @@ export interface Item {
   readonly key: ItemKey
   readonly version: string
   readonly value: Json
+  /** What is no JSON: the batches of a small chunk. Shared; not to be changed. */
+  readonly bytes?: Uint8Array
 }
 
 const offsetDigits = 16

@@ -239,7 +239,27 @@ describe('local metadata: files', () => {
     const database = new DatabaseSync(path)
     database.exec('PRAGMA user_version = 7')
     database.close()
-    await assert.rejects(openLocalMetadata(path), /schema version 7; this Highwater knows versions up to 1\./)
+    await assert.rejects(openLocalMetadata(path), /schema version 7; this Highwater knows versions up to 2\./)
+  })
+
+  test('a file of the schema before is brought to this one, and keeps what it holds', async (t) => {
+    const path = await temporary(t)
+    const before = await openLocalMetadata(path)
+    const key = { collection: 'topics', sort: 'a' }
+    await before.write([{ op: 'put', key, version: '1', value: { is: 'old' }, if: 'absent' }])
+    await before.close()
+    // Schema 1 had no column of bytes.
+    const database = new DatabaseSync(path)
+    database.exec('ALTER TABLE items DROP COLUMN bytes; PRAGMA user_version = 1')
+    database.close()
+    for (const version of ['2', '3']) {
+      const metadata = await openLocalMetadata(path)
+      const item = await metadata.get(key)
+      const bytes = Uint8Array.of(1, 2)
+      assert.deepEqual(item?.value, { is: 'old' })
+      await metadata.write([{ op: 'put', key, version, value: item.value, bytes, if: { version: item.version } }])
+      await metadata.close()
+    }
   })
 
   test("another program's database is refused", async (t) => {

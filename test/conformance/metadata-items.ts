@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { transactionWritesMax } from '../../lib/adapters/item-conditions.ts'
-import type { Json } from '../../lib/core/items.ts'
+import type { Item, Json } from '../../lib/core/items.ts'
 import type { ItemWrite } from '../../lib/ports.ts'
 import type { Specify } from './metadata-fixture.ts'
 import { append, created, newCollection, newItemKeys, put, sortsOf, spoil } from './metadata-fixture.ts'
@@ -33,6 +33,40 @@ export function specifyItems(specify: Specify): void {
     const [odd] = newItemKeys(1)
     await metadata.write([put(odd!, '1', { here: 1, gone: undefined })])
     assert.deepEqual((await metadata.get(odd!))?.value, { here: 1 })
+  })
+
+  specify(
+    'bytes lie beside the value and come back as they were, by key, in a query and in a refusal',
+    async (metadata) => {
+      const collection = newCollection()
+      const key = (sort: string) => ({ collection, sort })
+      const bytes = Uint8Array.from({ length: 5_000 }, (_, at) => (at * 7) & 255)
+      const large = new Uint8Array(300_000).fill(9)
+      await metadata.write([{ ...put(key('a'), '1', { is: 'small' }), bytes: bytes.subarray(10, 4_000) }])
+      await metadata.write([{ ...put(key('b'), '1', null), bytes: large }])
+      await metadata.write([put(key('c'), '1', 'none')])
+      const first = { key: key('a'), version: '1', value: { is: 'small' }, bytes: bytes.slice(10, 4_000) }
+      const read = async (sort: string) => plain(await metadata.get(key(sort)))
+      assert.deepEqual(await read('a'), first)
+      assert.deepEqual((await metadata.query(collection, { limit: 9 })).map(plain), [
+        first,
+        { key: key('b'), version: '1', value: null, bytes: large },
+        { key: key('c'), version: '1', value: 'none' },
+      ])
+      const refused = await metadata.write([{ ...put(key('a'), '2', 0), bytes: large }])
+      assert.ok(!refused.applied)
+      assert.deepEqual(refused.items.map(plain), [first])
+      assert.deepEqual(await metadata.write([{ ...put(key('a'), '2', 1), if: { version: '1' } }]), { applied: true })
+      assert.deepEqual(await read('a'), { key: key('a'), version: '2', value: 1 })
+    },
+  )
+
+  specify('bytes are taken when the write is asked for', async (metadata) => {
+    const [key] = newItemKeys(1)
+    const bytes = Uint8Array.of(1, 2, 3)
+    await metadata.write([{ ...put(key!, '1', 'x'), bytes }])
+    bytes.fill(9)
+    assert.deepEqual(plain(await metadata.get(key!))?.bytes, Uint8Array.of(1, 2, 3))
   })
 
   specify(
@@ -241,4 +275,9 @@ export function specifyQueries(specify: Specify, histories: number, seed: number
     )
     assert.equal((await metadata.query(collection, { limit: 100 })).length, 30)
   })
+}
+
+/** Whatever kind of byte array the store answers. */
+function plain(item: Item | undefined): Item | undefined {
+  return item?.bytes === undefined ? item : { ...item, bytes: Uint8Array.from(item.bytes) }
 }

@@ -14,6 +14,7 @@
  *     item   pk  <collection>                     sk  <sort>
  *            version     S
  *            value       S  JSON text
+ *            bytes       B  missing where there are none
  *
  * The state of a producer is `<epoch>,<first>-<last>@<base>,...,<first>-<last>`, numbers in base 36, oldest batch first.
  * It is in two maps because the update that commits a batch is what gives it its offset (H2): an expression can set a number
@@ -106,6 +107,7 @@ export function encodeItem(write: ItemWrite & { readonly op: 'put' }): Attribute
     ...itemKeyAttributes(write.key),
     version: { S: write.version },
     value: { S: JSON.stringify(write.value) },
+    ...(write.bytes && { bytes: { B: write.bytes } }),
   }
 }
 
@@ -116,6 +118,7 @@ export function decodeItem(attributes: Attributes): Item {
     key: { collection: item.text('pk'), sort: item.text('sk') },
     version: item.text('version'),
     value: JSON.parse(item.text('value')) as Json,
+    ...(attributes.bytes?.B && { bytes: attributes.bytes.B }),
   }
 }
 

@@ -3,6 +3,7 @@
  *
  *     heads (topic_id, partition) -> value       the head as JSON
  *     items (collection, sort) -> version, value the item's value as JSON
+ *                              -> bytes          what the item holds beside it; NULL where there is none
  *
  * Nothing is decided here: rows arrive decided (metadata.ts). Keys compare as bytes of UTF-8, SQLite's BINARY order.
  *
@@ -13,7 +14,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { Unavailable } from '../../core/errors.ts'
 
 /** Of the tables; `PRAGMA user_version`. */
-export const schemaVersion = 1
+export const schemaVersion = 2
 /** `PRAGMA application_id`: marks the file as ours ("HwMd"). */
 const applicationId = 0x48774d64
 
@@ -26,6 +27,7 @@ export type RowWrite =
       readonly sort: string
       readonly version: string
       readonly value: string
+      readonly bytes: Uint8Array | undefined
     }
   | { readonly row: 'no-item'; readonly collection: string; readonly sort: string }
 
@@ -42,7 +44,7 @@ const schema = `
     PRIMARY KEY (topic_id, partition)
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE items (
-    collection TEXT NOT NULL, sort TEXT NOT NULL, version TEXT NOT NULL, value TEXT NOT NULL,
+    collection TEXT NOT NULL, sort TEXT NOT NULL, version TEXT NOT NULL, value TEXT NOT NULL, bytes BLOB,
     PRIMARY KEY (collection, sort)
   ) STRICT, WITHOUT ROWID;
 `
@@ -91,6 +93,13 @@ function prepare(database: DatabaseSync, path: string): void {
     if (inForce !== value)
       throw new Error(`${path} cannot be written durably: SQLite's ${name} is ${inForce} there, and must be ${value}.`)
   }
+  if (!isNew && found < 2)
+    database.exec(`
+      BEGIN IMMEDIATE;
+      ALTER TABLE items ADD COLUMN bytes BLOB;
+      PRAGMA user_version = 2;
+      COMMIT;
+    `)
   if (isNew)
     database.exec(`
       BEGIN IMMEDIATE;
@@ -109,7 +118,7 @@ function writable(database: DatabaseSync): WritableDatabase {
   const begin = database.prepare('BEGIN IMMEDIATE')
   const commit = database.prepare('COMMIT')
   const putHead = database.prepare('INSERT OR REPLACE INTO heads VALUES (?, ?, ?)')
-  const putItem = database.prepare('INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?)')
+  const putItem = database.prepare('INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?)')
   const deleteItem = database.prepare('DELETE FROM items WHERE collection = ? AND sort = ?')
   return {
     commit(writes) {
@@ -121,7 +130,7 @@ function writable(database: DatabaseSync): WritableDatabase {
               putHead.run(write.topicId, write.partition, write.value)
               break
             case 'item':
-              putItem.run(write.collection, write.sort, write.version, write.value)
+              putItem.run(write.collection, write.sort, write.version, write.value, write.bytes ?? null)
               break
             case 'no-item':
               deleteItem.run(write.collection, write.sort)

@@ -47,6 +47,7 @@ interface PendingItem {
   readonly key: ItemKey
   readonly version: string
   readonly json: string
+  readonly bytes: Uint8Array | undefined
 }
 /** A write taken from the caller: nothing that the caller does later changes it, and nothing in it can fail. */
 interface TakenWrite {
@@ -117,8 +118,8 @@ export class LocalMetadata implements Metadata {
     const { from = '', to = new Uint8Array(), limit, reverse = false } = range
     const statement = reverse ? this.#select.itemsReverse : this.#select.items
     return reading(() => statement.all(collection, from, to, limit)).map((row) => {
-      const [sort, version, value] = row as unknown as [string, string, string]
-      return { key: { collection, sort }, version, value: JSON.parse(value) as Json }
+      const [sort, version, value, bytes] = row as unknown as [string, string, string, Uint8Array | null]
+      return itemOf({ collection, sort }, version, value, bytes)
     })
   }
 
@@ -230,16 +231,16 @@ export class LocalMetadata implements Metadata {
 
   #committedItem(key: ItemKey): Item | undefined {
     const row = reading(() => this.#select.item.get(key.collection, key.sort)) as unknown as
-      | [string, string]
+      | [string, string, Uint8Array | null]
       | undefined
-    return row === undefined ? undefined : { key, version: row[0], value: JSON.parse(row[1]) as Json }
+    return row === undefined ? undefined : itemOf(key, row[0], row[1], row[2])
   }
 
   #item(group: Group, key: ItemKey): Item | undefined {
     const name = itemName(key)
     if (!group.items.has(name)) return this.#committedItem(key)
     const pending = group.items.get(name)
-    return pending && { key: pending.key, version: pending.version, value: JSON.parse(pending.json) as Json }
+    return pending && itemOf(pending.key, pending.version, pending.json, pending.bytes)
   }
 
   #areMet(group: Group, writes: readonly TakenWrite[]): boolean {
@@ -262,7 +263,12 @@ function taken(write: ItemWrite): TakenWrite {
   const common = { name: itemName(key), key, if: write.if }
   switch (write.op) {
     case 'put':
-      return { ...common, change: { item: { key, version: write.version, json: JSON.stringify(write.value) } } }
+      return {
+        ...common,
+        change: {
+          item: { key, version: write.version, json: JSON.stringify(write.value), bytes: write.bytes?.slice() },
+        },
+      }
     case 'delete':
       return { ...common, change: { item: undefined } }
     case 'check':
@@ -284,9 +290,14 @@ function rowsOf(group: Group): RowWrite[] {
     rows.push(
       item === undefined
         ? { row: 'no-item', ...keyOfName(name) }
-        : { row: 'item', ...item.key, version: item.version, value: item.json },
+        : { row: 'item', ...item.key, version: item.version, value: item.json, bytes: item.bytes },
     )
   return rows
+}
+
+function itemOf(key: ItemKey, version: string, json: string, bytes: Uint8Array | null | undefined): Item {
+  const value = JSON.parse(json) as Json
+  return bytes === null || bytes === undefined ? { key, version, value } : { key, version, value, bytes }
 }
 
 function keyOfName(name: string): ItemKey {
@@ -311,10 +322,11 @@ function statements(reader: DatabaseSync): Statements {
     statement.setReturnArrays(true)
     return statement
   }
-  const range = 'SELECT sort, version, value FROM items WHERE collection = ? AND sort >= ? AND sort <= ? ORDER BY sort'
+  const range =
+    'SELECT sort, version, value, bytes FROM items WHERE collection = ? AND sort >= ? AND sort <= ? ORDER BY sort'
   return {
     head: prepared('SELECT value FROM heads WHERE topic_id = ? AND partition = ?'),
-    item: prepared('SELECT version, value FROM items WHERE collection = ? AND sort = ?'),
+    item: prepared('SELECT version, value, bytes FROM items WHERE collection = ? AND sort = ?'),
     items: prepared(`${range} LIMIT ?`),
     itemsReverse: prepared(`${range} DESC LIMIT ?`),
   }
