@@ -1,7 +1,5 @@
 /** Puts the use cases of groups together. */
-import type { Refusal } from '../core/errors.ts'
-import type { Chunks } from './chunks.ts'
-import type { Context } from './context.ts'
+import type { Engine } from './engine.ts'
 import { fetchMany } from './fetch-many.ts'
 import { GroupAdmin } from './group-admin.ts'
 import type { Groups } from './group-api.ts'
@@ -9,21 +7,11 @@ import { GroupMembers } from './group-members.ts'
 import { GroupOffsets } from './group-offsets.ts'
 import { poll } from './group-poll.ts'
 import { GroupStore } from './group-store.ts'
-import type { Topics } from './topics.ts'
 
-/** Makes refusals of the world's failures. `unseen`: a repeat is harmless, or nothing was changed. */
-export type Answering = <Value>(
-  work: () => Promise<Value | Refusal>,
-  effects?: 'seen' | 'unseen',
-) => Promise<Value | Refusal>
-
-export function createGroups(
-  context: Context,
-  topics: Topics,
-  chunks: Chunks,
-  answer: Answering,
-  closing: AbortSignal,
-): { readonly groups: Groups; readonly admin: GroupAdmin } {
+export function createGroups({ context, topics, chunks, answer, ending }: Engine): {
+  readonly groups: Groups
+  readonly admin: GroupAdmin
+} {
   const store = new GroupStore(context)
   const offsets = new GroupOffsets(context, store, topics)
   const members = new GroupMembers(context, store, offsets, topics)
@@ -36,10 +24,14 @@ export function createGroups(
     join: (request) => answer(() => members.join(request), 'unseen'),
     heartbeat: (request) => answer(() => members.heartbeat(request), 'unseen'),
     poll: (request) =>
-      answer(() => {
-        const signal = request.signal === undefined ? closing : AbortSignal.any([request.signal, closing])
-        return poll(context, members, (wanted) => fetchMany(context, topics, chunks, wanted), { ...request, signal })
-      }, 'unseen'),
+      answer(
+        () =>
+          poll(context, members, (wanted) => fetchMany(context, topics, chunks, wanted), {
+            ...request,
+            signal: ending(request.signal),
+          }),
+        'unseen',
+      ),
     leave: (group, memberId) => answer(() => members.leave(group, memberId), 'unseen'),
 
     commit: (group, wanted) => answer(() => admin.commit(group, wanted)),
