@@ -19,4 +19,14 @@ describe('the client as a bundle for browsers', () => {
     context.diagnostic(`${code.length} bytes, ${gzipSync(code).length} compressed`)
     assert.ok(code.length < bytesMax, `${code.length} bytes`)
   })
+
+  it('has a signer for AWS beside it, of one package that needs the web only', async (context) => {
+    const { code, inputs, imports } = await bundleClient('lib/client/aws.ts')
+    const packages = inputs.filter((input) => !/^lib\/(client|core)\/[a-z0-9-]+\.ts$/.test(input))
+    assert.deepEqual(packages, ['node_modules/aws4fetch/dist/aws4fetch.esm.mjs'])
+    assert.deepEqual(imports, [])
+    for (const builtIn of [/\bnode:/, /\bBuffer\b/, /\bprocess\./, /\brequire\(/]) assert.doesNotMatch(code, builtIn)
+    context.diagnostic(`${code.length} bytes, ${gzipSync(code).length} compressed`)
+    assert.ok(code.length < 10_000, `${code.length} bytes`)
+  })
 })

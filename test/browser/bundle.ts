@@ -13,10 +13,10 @@ export interface Bundle {
 }
 
 /** Fails where something is imported that no browser has. */
-export async function bundleClient(): Promise<Bundle> {
+export async function bundleClient(entry = 'lib/client/highwater.ts'): Promise<Bundle> {
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
-    entryPoints: ['lib/client/highwater.ts'],
+    entryPoints: [entry],
     bundle: true,
     minify: true,
     platform: 'browser',
