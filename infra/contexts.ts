@@ -159,8 +159,8 @@ export function parseContexts(
   const settings = parseOwnSettings()
 
   if (compute === 'web') {
-    if (auth.kind === 'jwt' || auth.kind === 'api-keys')
-      failures.push(`a Web Function checks signatures (auth=iam) or nothing (auth=none), not auth=${auth.kind}`)
+    if (auth.kind === 'jwt')
+      failures.push('a Web Function checks signatures (auth=iam), API keys or nothing (auth=none), not auth=jwt')
     if (functionUrls)
       failures.push('functionUrl=true is for compute=functions: a Web Function has one URL for everything')
     if (tracing) failures.push('tracing=true is for compute=functions: a Web Function cannot be traced by X-Ray')

@@ -53,11 +53,16 @@ export function invokePattern({ method, path }: Pick<GatewayRoute, 'method' | 'p
  */
 export function invokePatterns(...works: Work[]): string[] {
   const isGranted = ({ work, need }: GatewayRoute) => works.includes(work) || need === 'any-key' || need === 'anybody'
-  const others = gatewayRoutes.filter((route) => !isGranted(route))
-  return gatewayRoutes
+  // Who may delete a group may also end one of its members, and see what it committed.
+  const isImplied = ({ work, method }: GatewayRoute) =>
+    works.includes('admin') && work === 'consume' && (method === 'GET' || method === 'HEAD' || method === 'DELETE')
+  const others = gatewayRoutes.filter((route) => !isGranted(route) && !isImplied(route))
+  const patterns = gatewayRoutes
     .filter(isGranted)
     .map(invokePattern)
     .filter((pattern) => !others.some((other) => isAllowed(pattern, sampleOf(other))))
+  // A policy has little room: what another pattern takes in is not said again.
+  return patterns.filter((pattern) => !patterns.some((wider) => wider !== pattern && isAllowed(wider, pattern)))
 }
 
 /** Whether IAM takes the request for one of the pattern. @param request such as `GET/topics/t/partitions` */

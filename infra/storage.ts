@@ -25,7 +25,7 @@ export interface HighwaterStorageProps {
    * Where S3 writes access logs of the bucket.
    * @default none: they cost a request per request, and the API's access log says who did what
    */
-  readonly serverAccessLogs?: { readonly bucket: IBucket; readonly prefix?: string }
+  readonly serverAccessLogs?: { readonly bucket: IBucket | Bucket; readonly prefix?: string }
 }
 
 /** How far back the table can be restored, the longest there is. */
@@ -67,7 +67,7 @@ export class HighwaterStorage extends Construct {
       ...(serverAccessLogs === undefined
         ? {}
         : {
-            serverAccessLogsBucket: serverAccessLogs.bucket,
+            serverAccessLogsBucket: serverAccessLogs.bucket as IBucket,
             ...(serverAccessLogs.prefix === undefined ? {} : { serverAccessLogsPrefix: serverAccessLogs.prefix }),
           }),
     })

@@ -44,24 +44,32 @@ export class HighwaterWeb extends Construct {
       retention: props.logRetention,
       removalPolicy: RemovalPolicy.DESTROY,
     })
-    if (props.auth.kind === 'none')
+    if (props.auth.kind === 'jwt') throw new Error('a Web Function checks signatures, API keys or nothing, not tokens')
+    if (props.auth.kind !== 'iam')
       Annotations.of(this).acknowledgeWarning(
         '@aws-cdk/aws-lambda:webFunctionPublicEndpoint',
-        'auth=none was asked for by name, and has a warning of its own.',
+        props.auth.kind === 'none'
+          ? 'auth=none was asked for by name, and has a warning of its own.'
+          : 'The server behind it refuses whoever shows no API key.',
       )
     const { role, policies } = roleOf(this, { ...props, name: 'web' }, this.logGroup)
     this.function = new WebFunction(this, 'Function', {
       code: codeOf(props.entry ?? join(root, 'functions/web.ts')),
       runtime: WebFunctionRuntime.NODEJS_24_X,
       role,
-      environment: { ...environmentOf(props), ...props.environment },
+      environment: {
+        ...environmentOf(props),
+        ...props.environment,
+        ...(props.auth.kind === 'api-keys' ? { HIGHWATER_REQUIRE_KEYS: 'true' } : {}),
+      },
       applicationLogLevel: ApplicationLogLevel.INFO,
       systemLogLevel: SystemLogLevel.WARN,
       logGroup: this.logGroup,
       timeout,
       maxConcurrencyPerEnvironment: requestsPerEnvironment,
       defaultEndpointAuth:
-        props.auth.kind === 'none' ? WebFunctionAuthType.APPLICATION_MANAGED : WebFunctionAuthType.IAM_AUTH,
+        // An endpoint knows signatures only: API keys are asked for by the server itself.
+        props.auth.kind === 'iam' ? WebFunctionAuthType.IAM_AUTH : WebFunctionAuthType.APPLICATION_MANAGED,
       defaultEndpoint: { endpointDescription: 'Highwater' },
     })
     this.function.resourceRevision.node.addDependency(...policies)

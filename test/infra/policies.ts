@@ -28,7 +28,8 @@ export function statementsOf(resources: Resources, roleId: string): Statement[] 
   const inline = ((role.Properties.Policies ?? []) as { PolicyDocument: { Statement: Statement[] } }[]).flatMap(
     ({ PolicyDocument }) => PolicyDocument.Statement,
   )
-  const attached = ofType(resources, 'AWS::IAM::Policy')
+  // What is too long for a role's own policies, the CDK puts into managed ones.
+  const attached = [...ofType(resources, 'AWS::IAM::Policy'), ...ofType(resources, 'AWS::IAM::ManagedPolicy')]
     .filter(([, { Properties }]) => (Properties.Roles as { Ref: string }[]).some(({ Ref }) => Ref === roleId))
     .flatMap(([, { Properties }]) => Properties.PolicyDocument.Statement as Statement[])
   return [...inline, ...attached]
