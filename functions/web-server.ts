@@ -5,6 +5,7 @@
 import { parseSettings } from '../lib/core/settings.ts'
 import { createApp } from '../lib/http/app.ts'
 import { allRoutes } from '../lib/http/faces.ts'
+import { requireKeys } from '../lib/http/key-guard.ts'
 import { serve } from '../lib/http/node-server.ts'
 import { createLog } from '../lib/log/create-log.ts'
 import packageJson from '../package.json' with { type: 'json' }
@@ -14,8 +15,8 @@ import type { FunctionParts } from './environment.ts'
 const lingerMsDefault = 5
 const publishIntervalMs = 10_000
 /** Lambda gives a second from SIGTERM on: for requests, then for what they began. */
-const requestsGraceMs = 500
-const logGraceMs = 300
+const requestsGraceMs = 400
+const logGraceMs = 200
 
 export interface WebServer {
   readonly url: string
@@ -23,14 +24,16 @@ export interface WebServer {
   close(): Promise<void>
 }
 
+export interface WebParts extends Omit<FunctionParts, 'name' | 'isStreaming'> {
+  /** Refuse whoever shows no API key that allows what is asked: no gateway stands before this server. @default false */
+  readonly requireKeys?: boolean
+}
+
 /**
  * @param endpoint `host:port`, as AWS_LAMBDA_HTTP_ENDPOINT has it
  * @throws Error where the settings or the endpoint are wrong, or nobody can listen there
  */
-export async function startWebServer(
-  parts: Omit<FunctionParts, 'name' | 'isStreaming'>,
-  endpoint: string,
-): Promise<WebServer> {
+export async function startWebServer(parts: WebParts, endpoint: string): Promise<WebServer> {
   const { ports, telemetry, cors, publicUrl } = parts
   const { host, port } = parseEndpoint(endpoint)
   const parsed = parseSettings({ lingerMs: lingerMsDefault, ...parts.settings, isSoleProcess: false })
@@ -39,6 +42,7 @@ export async function startWebServer(
   const log = createLog({ ...ports, observe: telemetry.observer, report: telemetry.onBug }, settings)
   const app = createApp({
     routes: allRoutes,
+    ...(parts.requireKeys ? { guard: requireKeys(log) } : {}),
     log,
     settings,
     codecs: ports.codecs,

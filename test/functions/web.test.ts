@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { startWebServer } from '../../functions/web-server.ts'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
+import { ApiKeys } from '../../lib/log/api-keys.ts'
 import { memoryPorts, partsOf, toldBy } from './fixture.ts'
 
 const one = {
@@ -71,6 +72,21 @@ test('a web function ends in less than a second: waiting reads are answered, run
     assert.rejects(stuck),
   ])
   assert.ok(performance.now() - startedMs < 1_000)
+})
+
+test('a web function that wants API keys lets nobody in without one', async () => {
+  const ports = memoryPorts()
+  const keys = new ApiKeys({ ...ports, persist: (work) => work() })
+  const made = await keys.create({ name: 'n', allow: ['fetch'] })
+  assert.ok(made.ok)
+  const server = await startWebServer({ ...partsOf('web', ports), requireKeys: true }, '127.0.0.1:0')
+  const statusOf = async (headers: Record<string, string>) => (await fetch(`${server.url}/topics`, { headers })).status
+  try {
+    assert.equal(await statusOf({}), 401)
+    assert.equal(await statusOf({ authorization: `Bearer ${made.token}` }), 200)
+  } finally {
+    await server.close()
+  }
 })
 
 test('a web function listens where Lambda says, and nowhere else', async () => {
