@@ -18,9 +18,9 @@ import {
   streamingHandler,
 } from '../lib/http/lambda.ts'
 import type { Route, Work } from '../lib/http/route.ts'
-import { createLog } from '../lib/log/create-log.ts'
+import { createPartOfLog, type Engine } from '../lib/log/engine.ts'
 import type { Log, LogPorts } from '../lib/log/log.ts'
-import { type FunctionName, maintainMetrics, requestMetrics } from './metrics.ts'
+import type { FunctionName } from './metrics.ts'
 import { functionSettings } from './settings.ts'
 import { Telemetry } from './telemetry.ts'
 
@@ -81,6 +81,19 @@ export function awsPorts({ bucket, table, endpoint }: Environment): LogPorts {
   }
 }
 
+/** A function's own: of the log, and of the faces. */
+export interface Served {
+  /** What its requests need of the log (part-*.ts). */
+  readonly log: readonly LogPart[]
+  readonly routes: readonly Route[]
+  /** Which of the routes are this function's; of the others it knows that they are there. @default all */
+  readonly work?: Work
+  /** Of Highwater, where an answer says it. */
+  readonly version?: string
+}
+
+export type LogPart = (engine: Engine) => Partial<Log>
+
 export interface FunctionParts extends Pick<Environment, 'settings' | 'cors' | 'publicUrl' | 'isStreaming'> {
   readonly name: FunctionName
   readonly ports: LogPorts
@@ -88,22 +101,14 @@ export interface FunctionParts extends Pick<Environment, 'settings' | 'cors' | '
 }
 
 /** @throws Error where the settings are wrong */
-export function composeLog({ ports, telemetry, settings, isStreaming }: FunctionParts): {
-  readonly log: Log
-  readonly settings: Settings
-} {
+export function composeLog(
+  { ports, telemetry, settings, isStreaming }: FunctionParts,
+  parts: readonly LogPart[],
+): { readonly log: Log; readonly settings: Settings } {
   const parsed = functionSettings(settings, isStreaming)
   if (!parsed.ok) throw new Error(parsed.message)
-  const log = createLog({ ...ports, observe: telemetry.observer, report: telemetry.onBug }, parsed.settings)
-  return { log, settings: parsed.settings }
-}
-
-export interface Served {
-  readonly routes: readonly Route[]
-  /** Which of them are this function's; of the others it knows that they are there. @default all */
-  readonly work?: Work
-  /** Of Highwater, where an answer says it. */
-  readonly version?: string
+  const observed = { ...ports, observe: telemetry.observer, report: telemetry.onBug }
+  return { log: createPartOfLog(observed, parsed.settings, parts), settings: parsed.settings }
 }
 
 export type Handler = (event: LambdaEvent, context: Context) => Promise<LambdaResult>
@@ -111,9 +116,10 @@ export type Handler = (event: LambdaEvent, context: Context) => Promise<LambdaRe
 /** @param streaming the runtime's; without it answers are buffered */
 export function composeHandler(parts: FunctionParts, served: Served, streaming?: Streaming): Handler {
   const { telemetry, ports, cors, publicUrl } = parts
-  const { log, settings } = composeLog(parts)
+  const { log: logParts, ...rest } = served
+  const { log, settings } = composeLog(parts, logParts)
   const app = createApp({
-    ...served,
+    ...rest,
     log,
     settings,
     codecs: ports.codecs,
@@ -136,35 +142,8 @@ export function composeHandler(parts: FunctionParts, served: Served, streaming?:
   return (event, context) => told(telemetry, context, event.requestContext?.requestId, () => handler(event, context))
 }
 
-/** A round of upkeep ends this long before the end of the function: a partition that was begun is ended, too. */
-const maintainMarginMs = 10_000
-
-type Round = Extract<Awaited<ReturnType<Log['maintain']>>, { readonly ok: true }>
-
-/** @throws (the handler) what failed, after it was told: an alarm counts the function's errors, and the next round goes on */
-export function composeMaintain(parts: FunctionParts): (event: unknown, context: Context) => Promise<Round> {
-  const { telemetry } = parts
-  const { log } = composeLog(parts)
-  return (_event, context) =>
-    told(telemetry, context, undefined, async () => {
-      const ending = new AbortController()
-      const leftMs = context.getRemainingTimeInMillis() - maintainMarginMs
-      if (leftMs <= 0) ending.abort()
-      const timer = setTimeout(() => ending.abort(), Math.max(0, leftMs))
-      const round = await log.maintain(ending.signal).finally(() => clearTimeout(timer))
-      await log.settled()
-      if (!round.ok) {
-        telemetry.add(requestMetrics.errors, 1)
-        throw new Error(round.message)
-      }
-      telemetry.add(maintainMetrics.partitions, round.partitions)
-      telemetry.add(maintainMetrics.forgotten, round.forgotten)
-      telemetry.logger.info('upkeep', { ...round, isWhole: !ending.signal.aborted })
-      return round
-    })
-}
-
-async function told<Result>(
+/** What a handler does, between the lines that tell of it. */
+export async function told<Result>(
   telemetry: Telemetry,
   context: Context,
   correlationId: string | undefined,
@@ -184,12 +163,8 @@ export function serveFunction(name: FunctionName, served: Served): Handler {
   return composeHandler(partsOf(name), served, awslambda)
 }
 
-/** The handler of upkeep, likewise. */
-export function maintainFunction(): ReturnType<typeof composeMaintain> {
-  return composeMaintain(partsOf('maintain'))
-}
-
-function partsOf(name: FunctionName): FunctionParts {
+/** From the environment that the function runs in. @throws Error where that is not in order */
+export function partsOf(name: FunctionName): FunctionParts {
   const environment = readEnvironment(process.env)
   return { ...environment, name, ports: awsPorts(environment), telemetry: new Telemetry(name) }
 }

@@ -1,5 +1,8 @@
 /** Records go out, by offset: `work: 'fetch'`. */
 import { fetchRoutes } from '../lib/http/fetch-routes.ts'
-import { serveFunction } from './environment.ts'
+import { fetchPart } from '../lib/log/part-fetch.ts'
+import { type Served, serveFunction } from './environment.ts'
 
-export const handler = serveFunction('fetch', { routes: fetchRoutes })
+export const served: Served = { log: [fetchPart], routes: fetchRoutes }
+
+export const handler = serveFunction('fetch', served)

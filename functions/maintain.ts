@@ -1,4 +1,5 @@
-/** Upkeep, on a schedule: one round over all partitions. */
-import { maintainFunction } from './environment.ts'
+/** Upkeep, on a schedule: one round over all partitions and groups. */
+import { partsOf } from './environment.ts'
+import { composeMaintain } from './upkeep.ts'
 
-export const handler = maintainFunction()
+export const handler = composeMaintain(partsOf('maintain'))

@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream'
 import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics } from '@aws-lambda-powertools/metrics'
 import type { Context } from 'aws-lambda'
-import { composeHandler, type FunctionParts } from '../../functions/environment.ts'
+import { composeHandler, type FunctionParts, type Served } from '../../functions/environment.ts'
 import { type FunctionName, metricsNamespace } from '../../functions/metrics.ts'
 import { Telemetry } from '../../functions/telemetry.ts'
 import { nodeCodecs } from '../../lib/adapters/codecs-node.ts'
@@ -75,7 +75,15 @@ export interface Functions {
   readonly each: Readonly<Record<Work, Call>>
 }
 
-const works: readonly Work[] = ['produce', 'fetch', 'consume', 'admin']
+// Their own handlers are made of these, and used by nobody here.
+Object.assign(process.env, { HIGHWATER_BUCKET: 'none', HIGHWATER_TABLE: 'none', AWS_REGION: 'eu-central-1' })
+const served: Readonly<Record<Work, Served>> = {
+  produce: (await import('../../functions/produce.ts')).served,
+  fetch: (await import('../../functions/fetch.ts')).served,
+  consume: (await import('../../functions/consume.ts')).served,
+  admin: (await import('../../functions/admin.ts')).served,
+}
+const works = Object.keys(served) as Work[]
 
 /** All functions over one set of stores. */
 export function composeFunctions(ports = memoryPorts(), settings: Partial<Settings> = {}): Functions {
@@ -83,10 +91,7 @@ export function composeFunctions(ports = memoryPorts(), settings: Partial<Settin
   const each = {} as Record<Work, Call>
   for (const work of works) {
     told[work] = toldBy(work)
-    const handler = composeHandler(partsOf(work, ports, told[work].telemetry, settings), {
-      routes: work === 'admin' ? allRoutes : allRoutes.filter((route) => route.work === work),
-      work,
-    })
+    const handler = composeHandler(partsOf(work, ports, told[work].telemetry, settings), served[work])
     each[work] = (method, sent) => handler(httpApiEvent(method, sent), contextOf())
   }
   return {
