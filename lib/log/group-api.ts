@@ -24,6 +24,11 @@ export interface JoinRequest {
   readonly group: string
   /** Fresh for every joining; a repeat of the same joining has the same. @default one is made */
   readonly memberId?: string
+  /**
+   * Of a member that changes its subscription: that of its last answer. It is UNKNOWN_MEMBER_ID then if it was evicted meanwhile,
+   * instead of becoming a member again while it believes to hold what others have by now (G4). @default it joins
+   */
+  readonly epoch?: number
   readonly instanceId?: string
   readonly clientId?: string
   readonly subscription: Subscription

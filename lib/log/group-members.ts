@@ -65,7 +65,9 @@ export class GroupMembers {
     // Who comes after a crash of all should not wait for what they had: nobody else is there to look.
     const small = await this.#store.find(name)
     if (small !== undefined && small.members > 0) await this.check(name)
-    const changed = await this.#store.change(name, true, async (group) => {
+    const isMember = request.epoch !== undefined
+    const changed = await this.#store.change(name, !isMember, async (group) => {
+      if (isMember && !group.members.has(memberId)) return unknownMember({ group: name, memberId })
       const seen = await topicsSeen(this.#topics, group, [options.subscription])
       const joined = join(group, memberId, options, seen, resolveSubscription, clock.now())
       const also: ItemWrite[] = []
