@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Validations } from 'aws-cdk-lib'
+import { AwsSolutionsChecks } from 'cdk-nag'
+import { createStacks } from '../../infra/stacks.ts'
+import { type Contexts, createApp, deploymentOf } from './synthesis.ts'
+
+/** Every kind of deployment: each value of each context, and those together that make something of their own. */
+export const deployments: readonly Contexts[] = [
+  {},
+  { stacks: 'separate' },
+  { stage: 'dev', auth: 'api-keys' },
+  { stage: 'dev-a', stacks: 'separate', tracing: 'true', settings: '{"autoCreateTopics":true}' },
+  { auth: 'jwt', jwtIssuer: 'https://login.example', jwtAudience: 'log', cors: 'https://a.example', alarms: 'false' },
+  { auth: 'none', functionUrl: 'true', cors: '*', dashboard: 'false' },
+  { functionUrl: 'true', alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alerts' },
+  { compute: 'web' },
+  { compute: 'web', auth: 'none', stage: 'dev', stacks: 'separate' },
+]
+
+describe('cdk-nag, AwsSolutions', () => {
+  for (const contexts of deployments)
+    it(`finds nothing with ${JSON.stringify(contexts)}`, () => {
+      const app = createApp(contexts)
+      createStacks(app, deploymentOf(contexts))
+      // References between stacks are what they will be only afterwards.
+      app.synth()
+      const report = new AwsSolutionsChecks(app).validateScope(app)
+      assert.deepEqual(report.violations, [])
+      assert.ok(report.success)
+    })
+
+  it('is no formality: what nobody acknowledged is found', () => {
+    const app = createApp({})
+    const { storage } = createStacks(app, deploymentOf({}))
+    const bucket = storage.node.findAll().find(({ node }) => node.id === 'Segments')!
+    const key = Validations.ACKNOWLEDGED_RULES_METADATA_KEY
+    const acknowledged = bucket.node.metadata.filter(({ type }) => type === key)
+    assert.equal(acknowledged.length, 1)
+    // Its reason gone, the finding is there.
+    Object.defineProperty(bucket.node, 'metadata', { get: () => [] })
+    const { violations } = new AwsSolutionsChecks(app).validateScope(app)
+    assert.deepEqual(
+      violations.map(({ ruleName }) => ruleName),
+      ['AwsSolutions-S1'],
+    )
+  })
+})
+
+describe('what is acknowledged', () => {
+  it('has a reason of its own, in a sentence', () => {
+    for (const contexts of deployments) {
+      const app = createApp(contexts)
+      createStacks(app, deploymentOf(contexts))
+      const key = Validations.ACKNOWLEDGED_RULES_METADATA_KEY
+      for (const construct of app.node.findAll())
+        for (const { type, data } of construct.node.metadata)
+          if (type === key)
+            for (const reason of Object.values(data as Record<string, string>))
+              assert.match(String(reason), /^[A-Za-z].{30,}\.$/s, construct.node.path)
+    }
+  })
+})
