@@ -1,5 +1,6 @@
 /** Topics, their partitions, and API keys: the administrative part of the client. */
 import type { ApiKey, Work } from '../core/api-key.ts'
+import { GroupAdmin } from './group-admin.ts'
 import { type OffsetAtTime, type Offsets, offsetAtOrAfter, offsetsOf } from './offsets.ts'
 import { type Ask, jsonOf, type Transport } from './transport.ts'
 
@@ -84,11 +85,14 @@ const pagesMax = 10_000
  * console.log(await highwater.admin.listTopics())
  */
 export class Admin {
+  /** Consumer groups. */
+  readonly groups: GroupAdmin
   readonly #transport: Transport
   #cluster: Promise<Cluster> | undefined
 
   constructor(transport: Transport) {
     this.#transport = transport
+    this.groups = new GroupAdmin(transport)
   }
 
   /**

@@ -5,6 +5,8 @@
 import { parseKey } from '../core/api-key.ts'
 import { Admin } from './admin.ts'
 import { type ClientCodecs, platformCodecs } from './compression.ts'
+import { Consumer } from './consumer.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
 import { Producer, type ProducerOptions } from './producer.ts'
 import { Reader, type ReaderOptions } from './reader.ts'
 import { type Fetch, type OutgoingRequest, systemTiming, type Timing, Transport } from './transport.ts'
@@ -101,6 +103,18 @@ export class Highwater {
   reader(options: ReaderOptions): Reader {
     return new Reader(this.#transport, this.#codecs, options)
   }
+
+  /**
+   * Reads topics as a member of a consumer group.
+   *
+   * @throws RangeError for options that contradict each other
+   * @example
+   * await using consumer = highwater.consumer({ group: 'billing', topics: ['orders'] })
+   * for await (const record of consumer) await bill(json(record.value))
+   */
+  consumer(options: ConsumerOptions): Consumer {
+    return new Consumer(this.#transport, this.#codecs, options)
+  }
 }
 
 /** Never says what it was given: that is a secret, or becomes one with a letter more. */
@@ -116,8 +130,21 @@ function lowerCased(headers: Readonly<Record<string, string>> = {}): Record<stri
 export type { ApiKey, Work } from '../core/api-key.ts'
 export type { Admin, CreatedApiKey, CreateTopicOptions, TopicConfig, TopicDescription, TopicSummary } from './admin.ts'
 export type { ClientCodec, ClientCodecs } from './compression.ts'
+export type { Consumer } from './consumer.ts'
+export type { ConsumerOptions, ConsumerPosition, OffsetToCommit } from './consumer-options.ts'
+export type { ConsumedRecord, TopicPartition } from './consumer-partitions.ts'
 // biome-ignore lint/performance/noBarrelFile: the one door of the client; what is behind it, users need not know.
 export { HighwaterError, type HighwaterErrorCode } from './error.ts'
+export type {
+  GroupAdmin,
+  GroupDescription,
+  GroupLag,
+  GroupMember,
+  GroupOffset,
+  GroupSummary,
+  ResetOffset,
+  ResetOffsets,
+} from './group-admin.ts'
 export type { OffsetAtTime, Offsets } from './offsets.ts'
 export type { Producer, ProducerOptions } from './producer.ts'
 export type { Sent } from './producer-lane.ts'

@@ -8,8 +8,9 @@
  *    topic (D6), and its records are never taken for a continuation.
  */
 import type { LogRecord } from '../core/record-batch.ts'
-import { type ClientCodecs, openBatch } from './compression.ts'
+import type { ClientCodecs } from './compression.ts'
 import { asHighwaterError, HighwaterError } from './error.ts'
+import { decodeBatches, recordOfJson, type SaidRecord } from './fetched-records.ts'
 import { offsetAtOrAfter, offsetsOf } from './offsets.ts'
 import { type AnswerRead, jsonOf, type Transport } from './transport.ts'
 
@@ -332,37 +333,15 @@ export class Reader implements AsyncIterableIterator<ReadRecord> {
       })
     const page = { nextOffset, highWatermark, startOffset }
     if (accept === jsonType) return { ...page, records: this.#recordsOfJson(answer) }
-    const records: LogRecord[] = []
-    for (let at = 0; at < answer.body.length; ) {
-      const bytesMax = this.#options.decompressedBytesMax ?? 268_435_456
-      const batch = await openBatch(answer.body, at, this.#codecs, bytesMax)
-      if (!batch.ok) {
-        if (batch.reason === 'unsupported') return 'unsupported'
-        return new HighwaterError('CORRUPT_MESSAGE', this.#where(`has a damaged batch: ${batch.message}`))
-      }
-      at += batch.header.sizeBytes
-      // Control records are the log's own; records before `from` came with the batch that holds it.
-      if (batch.header.isControl) continue
-      for (const record of batch.records) if (record.offset >= from && record.offset < nextOffset) records.push(record)
-    }
-    return { ...page, records }
+    const bytesMax = this.#options.decompressedBytesMax ?? 268_435_456
+    const decoded = await decodeBatches(answer.body, from, nextOffset, this.#codecs, bytesMax)
+    if (decoded.ok) return { ...page, records: decoded.records }
+    if (decoded.reason === 'unsupported') return 'unsupported'
+    return new HighwaterError('CORRUPT_MESSAGE', this.#where(`has a damaged batch: ${decoded.message}`))
   }
 
   #recordsOfJson(answer: AnswerRead): LogRecord[] {
-    interface Said {
-      offset: number
-      timestamp: number
-      key: string | null
-      value: string | null
-      headers?: { key: string; value: string | null }[]
-    }
-    return jsonOf<Said[]>(answer, `GET records of ${this.topic}/${this.partition}`).map((said) => ({
-      offset: said.offset,
-      timestampMs: said.timestamp,
-      key: bytesOfBase64(said.key),
-      value: bytesOfBase64(said.value),
-      headers: (said.headers ?? []).map((header) => ({ key: header.key, value: bytesOfBase64(header.value) })),
-    }))
+    return jsonOf<SaidRecord[]>(answer, `GET records of ${this.topic}/${this.partition}`).map(recordOfJson)
   }
 
   #where(what: string): string {
@@ -373,8 +352,4 @@ export class Reader implements AsyncIterableIterator<ReadRecord> {
 function numberOf(answer: AnswerRead, header: string): number | undefined {
   const text = answer.headers.get(header)
   return text !== null && /^[0-9]{1,16}$/.test(text) ? Number(text) : undefined
-}
-
-function bytesOfBase64(text: string | null): Uint8Array | null {
-  return text === null ? null : Uint8Array.from(atob(text), (unit) => unit.charCodeAt(0))
 }

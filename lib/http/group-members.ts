@@ -33,9 +33,6 @@ import type { OpenApiResponse, Reply, Route, RouteContext } from './route.ts'
 import { shown } from './v2-embedded.ts'
 import { type Fields, optionalField, readFields } from './v3-requests.ts'
 
-/** Of one topic or pattern to subscribe to; what it must be, the log says. */
-const namesMax = 10_000
-
 const membershipResponse: OpenApiResponse = {
   description: 'What the member has to do',
   content: { [jsonType]: { schema: membershipSchema } },
@@ -280,8 +277,6 @@ function parseSubscriptionFields(fields: Fields): Parsed<Subscription> {
   if (pattern.value !== undefined) return { ok: true, value: { kind: 'pattern', pattern: pattern.value } }
   const names = listOfTexts(topics, 'topics')
   if (!names.ok) return names
-  if (names.value.length > namesMax)
-    return refusal('INVALID_SUBSCRIPTION', `${names.value.length} topics; at most ${namesMax} are allowed.`)
   return { ok: true, value: { kind: 'topics', topics: names.value } }
 }
 
