@@ -30,6 +30,8 @@ export class Process {
   readonly log: Log
   skewMs: number
   state: 'running' | 'frozen' | 'dead' = 'running'
+  /** It was asked to end, and answers nobody any more. */
+  isClosing = false
   readonly #world: World
   #heldBack: (() => void)[] = []
   readonly #onDeath = new Set<() => void>()

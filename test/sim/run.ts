@@ -22,6 +22,8 @@ const { values } = parseArgs({
     without: { type: 'string', default: '' },
     /** How much the actors do, instead of what the seed says. */
     effort: { type: 'string' },
+    /** Worlds of consumer groups instead of those of the log alone. */
+    groups: { type: 'boolean', default: false },
     /** One of mutations.ts. */
     mutation: { type: 'string' },
     /** Go on after a violation, and list them. */
@@ -38,6 +40,7 @@ const options: SimulateOptions = {
   without: new Set(values.without.split(',').filter((name) => name !== '')),
   ...(values.effort === undefined ? {} : { effort: Number(values.effort) }),
   ...(mutation === undefined ? {} : { mutation }),
+  ...(values.groups ? { kind: 'groups' } : {}),
 }
 const tail = Number(values.tail)
 
@@ -51,7 +54,9 @@ async function replay(seed: number): Promise<void> {
 }
 
 async function explore(root: number): Promise<void> {
-  console.log(`root seed ${root} (again: npm run sim -- --seed ${root} --seeds ${values.seeds})`)
+  console.log(
+    `root seed ${root} (again: npm run sim --${values.groups ? ' --groups' : ''} --seed ${root} --seeds ${values.seeds})`,
+  )
   const seeds = new Dice(root)
   const faults = new Map<string, number>()
   const sums = { histories: 0, events: 0, calls: 0, commits: 0, records: 0, violations: 0 }
@@ -89,7 +94,9 @@ function show(outcome: Outcome): void {
   console.log(outcome.lines.slice(-tail).join('\n'))
   console.log(`\n${describeSwarm(outcome.swarm)}`)
   console.log(outcome.violation ?? 'no violation')
-  console.log(`seed ${outcome.seed} (replay: SEED=${outcome.seed} npm run sim)`)
+  console.log(
+    `seed ${outcome.seed} (replay: SEED=${outcome.seed} npm run sim${outcome.swarm.kind === 'groups' ? ' -- --groups' : ''})`,
+  )
 }
 
 /** The same violation with fewer actors, fewer faults and less effort, as far as leaving out one at a time leads. */

@@ -11,27 +11,36 @@ import type { Objects } from '../../lib/ports.ts'
 import { chaos, createTopic, forgetter, roller, topics, trimmer } from './actors/administrators.ts'
 import { append } from './actors/appends.ts'
 import { idempotent, sleeper } from './actors/idempotent.ts'
+import { keeper } from './actors/keepers.ts'
 import { leader } from './actors/leaders.ts'
 import { fencer, merger, sweeper } from './actors/maintenance.ts'
+import { member } from './actors/members.ts'
 import { appender, conditional, keyed, producer } from './actors/producers.ts'
 import { fetch, reader, seek, seeker, someTime } from './actors/readers.ts'
 import { Dice } from './dice.ts'
+import { auditGroupNames, settleGroups } from './group-audit.ts'
 import type { Slot } from './simulation.ts'
 import { Simulation } from './simulation.ts'
+import type { ChangeWrites } from './stores.ts'
 import { diskObjects, memoryObjects, watchedMetadata, watchedObjects } from './stores.ts'
-import type { ActorKind, Swarm } from './swarm.ts'
-import { swarmOf } from './swarm.ts'
+import type { ActorKind, Swarm, WorldKind } from './swarm.ts'
+import { groupSwarmOf, swarmOf } from './swarm.ts'
 
 /** A fault built in on purpose, to see it found. */
 export interface Mutation {
+  /** Where it shows. @default 'log' */
+  readonly kind?: WorldKind
   readonly decide?: typeof decideHead
   readonly rules?: Partial<LogRules>
   readonly drops?: 'syncFile' | 'syncDirectory'
   readonly wrapObjects?: (objects: Objects) => Objects
+  readonly changeWrites?: ChangeWrites
 }
 
 export interface SimulateOptions {
   readonly codecs: Codecs
+  /** @default that of the mutation, or 'log' */
+  readonly kind?: WorldKind
   readonly mutation?: Mutation
   /** Actors, faults, `disk` that are left out. */
   readonly without?: ReadonlySet<string>
@@ -70,16 +79,20 @@ const actors: { readonly [Kind in ActorKind]: Actor } = {
   fencer,
   topics,
   chaos,
+  member,
+  keeper,
 }
 
 const eventsMax = 500_000
 
 export async function simulate(seed: number, options: SimulateOptions): Promise<Outcome> {
   const { codecs, mutation = {}, without, effort } = options
-  const swarm = swarmOf(new Dice(seed).derive('swarm'), without, effort)
+  const { kind = mutation.kind ?? 'log' } = options
+  const swarm = (kind === 'log' ? swarmOf : groupSwarmOf)(new Dice(seed).derive('swarm'), without, effort)
   const { decide, rules = {}, wrapObjects = (objects) => objects } = mutation
   const sim = new Simulation(seed, swarm, codecs, rules, wrapObjects)
   const { world, history, truth } = sim
+  truth.groups.skewMs = swarm.skewMs
   truth.keyLifeMs = (swarm.settings.producerIdExpirationMs ?? 0) - 2 * swarm.skewMs
   const phases = [() => begin(sim, mutation, decide), () => act(sim), () => audit(sim)]
   try {
@@ -120,7 +133,7 @@ function openCalls(sim: Simulation): string {
 async function begin(sim: Simulation, mutation: Mutation, decide: typeof decideHead | undefined): Promise<void> {
   const { swarm, dice, world, truth } = sim
   sim.areFaultsOn = false
-  sim.metadata = watchedMetadata(truth, world, decide)
+  sim.metadata = watchedMetadata(truth, world, decide, mutation.changeWrites)
   const objects =
     swarm.objects === 'disk'
       ? await diskObjects(world, dice.derive('disk'), swarm.diskFaults, mutation.drops)
@@ -159,6 +172,7 @@ async function audit(sim: Simulation): Promise<void> {
     slot.process?.thaw()
     if (slot.process === undefined) sim.start(slot)
   }
+  if (sim.swarm.kind === 'groups') await settleGroups(sim)
   await world.sleep(longestMs)
   if (sim.open.size > 0) return unanswered(sim)
   // A directory that could not be synced takes nothing until the objects are opened again.
@@ -171,6 +185,7 @@ async function audit(sim: Simulation): Promise<void> {
   sim.slots.splice(0, sim.slots.length, slot)
   sim.start(slot)
   const dice = sim.dice.derive('audit')
+  if (sim.swarm.kind === 'groups') await auditGroupNames(sim)
   for (let index = 0; index < sim.swarm.topics; index++) {
     const name = `t${index}`
     if (truth.topics.get(name)?.state === 'live') await auditTopic(sim, dice, name)

@@ -51,6 +51,7 @@ export class Simulation {
   spent = 0
   #quietUntilMs = 0
   #nextCall = 0
+  #stops = 0
   readonly #rules: Partial<LogRules>
   /** Wraps what a process sees of the objects: a mutation. */
   readonly #wrapObjects: (objects: Objects) => Objects
@@ -66,6 +67,8 @@ export class Simulation {
     this.dice = new Dice(seed)
     this.codecs = codecs
     this.truth = new Truth(this.history, codecs)
+    this.truth.groups.isJoining = (memberId) =>
+      [...this.open.values()].some(({ what }) => what.startsWith('join ') && what.split(' ')[2] === memberId)
     this.#rules = rules
     this.#wrapObjects = wrapObjects
   }
@@ -126,6 +129,25 @@ export class Simulation {
 
   anyProcess(dice: Dice): Process | undefined {
     return dice.pick(this.slots).process
+  }
+
+  // --- Groups ---------------------------------------------------------------------------------------------------------
+
+  /** Are members asked to leave, and to stay away? */
+  get areGroupsStopped(): boolean {
+    return this.#stops > 0 && this.isActive
+  }
+
+  stopGroups(): void {
+    this.#stops++
+  }
+
+  startGroups(): void {
+    this.#stops--
+  }
+
+  async groupsStarted(): Promise<void> {
+    while (this.areGroupsStopped) await this.world.sleep(this.swarm.sessionTimeoutMs / 4)
   }
 
   // --- Actors ---------------------------------------------------------------------------------------------------------
@@ -221,6 +243,11 @@ function describeAnswer(answer: Answer<object>): string {
   if (!answer.ok) return `${answer.code} ${answer.message}`
   const { ok: _, topicId: _id, ...rest } = answer as { ok: true; topicId?: unknown } & Record<string, unknown>
   if (Array.isArray(rest.batches)) rest.batches = rest.batches.length
+  if (Array.isArray(rest.partitions))
+    rest.partitions = rest.partitions.map((one: Record<string, unknown>) => ({
+      ...one,
+      ...(Array.isArray(one.batches) ? { batches: one.batches.length } : {}),
+    }))
   if (rest.topic !== undefined) rest.topic = (rest.topic as { id: string }).id.slice(0, 4)
   return `ok ${JSON.stringify(rest)}`
 }

@@ -14,7 +14,15 @@ import { SimulatedDisk } from './disk.ts'
 import type { Truth } from './truth.ts'
 import type { World } from './world.ts'
 
-export function watchedMetadata(truth: Truth, world: World, decide: typeof decideHead | undefined): Metadata {
+/** Writes as a mutation makes them of those that were asked for. */
+export type ChangeWrites = (writes: readonly ItemWrite[], metadata: Metadata) => Promise<readonly ItemWrite[]>
+
+export function watchedMetadata(
+  truth: Truth,
+  world: World,
+  decide: typeof decideHead | undefined,
+  changeWrites: ChangeWrites | undefined,
+): Metadata {
   const metadata = new MemoryMetadata(decide === undefined ? {} : { decide })
   const written = (writes: readonly ItemWrite[]) => {
     for (const write of writes) {
@@ -39,7 +47,8 @@ export function watchedMetadata(truth: Truth, world: World, decide: typeof decid
     },
     get: (key) => metadata.get(key),
     query: (collection, range) => metadata.query(collection, range),
-    async write(writes) {
+    async write(asked) {
+      const writes = changeWrites === undefined ? asked : await changeWrites(asked, metadata)
       const answer = await metadata.write(writes)
       if (answer.applied) written(writes)
       return answer

@@ -25,13 +25,22 @@ export const actorKinds = [
   'fencer',
   'topics',
   'chaos',
+  'member',
+  'keeper',
 ] as const
 export type ActorKind = (typeof actorKinds)[number]
 
+/** `log`; or `groups`, where members read what some appenders write. */
+export type WorldKind = 'log' | 'groups'
+
 export interface Swarm {
+  readonly kind: WorldKind
   readonly processes: number
   readonly topics: number
   readonly partitions: number
+  readonly groups: number
+  /** Of most members. */
+  readonly sessionTimeoutMs: number
   readonly objects: 'memory' | 'disk'
   readonly actors: { readonly [Kind in ActorKind]: number }
   readonly rates: FaultRates
@@ -76,6 +85,9 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     rates: { [blight.pick(['refuse', 'fail', 'lose-answer', 'arrive-late'] as const)]: 0.7 },
   }
   return {
+    kind: 'log',
+    groups: 0,
+    sessionTimeoutMs: 0,
     processes,
     topics: own.chance(0.2) ? 2 : 1,
     partitions: own.chance(0.3) ? 2 : 1,
@@ -98,6 +110,8 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       fencer: actor('fencer', 0.25, 1),
       topics: actor('topics', 0.25, 1),
       chaos: actor('chaos', 0.75, 1),
+      member: 0,
+      keeper: 0,
     },
     rates,
     ...(blight.chance(0.3) && !without.has('blight') ? { blight: blighted } : {}),
@@ -124,6 +138,45 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     effort: effort ?? own.int(40, 250),
     moves,
     logAppendTime: own.chance(0.15),
+  }
+}
+
+/** A world of groups: a log that is written to now and then, and members that read it. */
+export function groupSwarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), effort?: number): Swarm {
+  const log = swarmOf(dice, without, effort)
+  const own = dice.derive('groups')
+  const actor = (kind: ActorKind, probability: number, least: number, most: number): number =>
+    dice.derive(kind).chance(probability) && !without.has(kind) ? dice.derive(`${kind} count`).int(least, most) : 0
+  const nobody = Object.fromEntries(actorKinds.map((kind) => [kind, 0])) as { [Kind in ActorKind]: number }
+  const sessionTimeoutMs = own.pick([300, 2_000, 15_000, 60_000])
+  return {
+    ...log,
+    kind: 'groups',
+    groups: own.chance(0.2) ? 2 : 1,
+    sessionTimeoutMs,
+    topics: own.chance(0.4) ? 2 : 1,
+    partitions: own.int(1, 4),
+    objects: 'memory',
+    diskFaults: 0,
+    actors: {
+      ...nobody,
+      appender: actor('appender', 1, 1, 2),
+      member: actor('member', 1, 1, 6),
+      keeper: actor('keeper', 0.7, 1, 2),
+      topics: actor('topics', 0.3, 1, 1),
+      trimmer: actor('trimmer', 0.2, 1, 1),
+      roller: actor('roller', 0.2, 1, 1),
+      chaos: actor('chaos', 0.75, 1, 1),
+    },
+    // Often right, and at times wrong by more than a session.
+    skewMs: own.chance(0.35) ? own.scattered(10, 600_000) : 0,
+    settings: {
+      ...log.settings,
+      groupPollMs: Math.max(10, Math.floor(sessionTimeoutMs / own.pick([4, 8, 20]))),
+      sessionTimeoutMsMin: Math.floor(sessionTimeoutMs / 2),
+      offsetsRetentionMs: own.pick([1_000, 600_000, 604_800_000]),
+    },
+    moves: false,
   }
 }
 

@@ -16,6 +16,7 @@ import { decodeReference, segmentOfReference } from '../../lib/core/reference.ts
 import type { Row } from '../../lib/core/row.ts'
 import type { Topic } from '../../lib/core/topic.ts'
 import type { ProducerStamp } from '../../lib/log/log.ts'
+import { GroupTruth } from './group-truth.ts'
 import type { History } from './history.ts'
 
 /** Which record: that of an append, written by one of its attempts. */
@@ -94,6 +95,7 @@ export interface Seen {
 export class Truth {
   readonly history: History
   readonly codecs: Codecs
+  readonly groups: GroupTruth
   readonly partitions = new Map<string, PartitionTruth>()
   readonly names = new Map<TopicId, string>()
   /** Topics as their items say now. */
@@ -109,6 +111,7 @@ export class Truth {
   constructor(history: History, codecs: Codecs) {
     this.history = history
     this.codecs = codecs
+    this.groups = new GroupTruth(history, this)
   }
 
   intend(intent: Pick<Intent, 'kind' | 'topic' | 'count' | 'stamp' | 'expectedOffset' | 'isReuse'>): Intent {
@@ -298,7 +301,8 @@ export class Truth {
         `row ${collection.slice(5, 9)}${collection.slice(27)} ${row.first}..${row.last}${row.isMerged ? ' merged' : ''} v=${item.version.slice(0, 4)} ${refs}`,
       )
       this.#checkRow(collection, row)
-    } else this.history.note(`item ${collection.slice(0, 20)} ${sort} put`)
+    } else if (isOfGroups(collection)) this.groups.put(item)
+    else this.history.note(`item ${collection.slice(0, 20)} ${sort} put`)
   }
 
   #checkRow(collection: string, row: Row): void {
@@ -324,8 +328,13 @@ export class Truth {
 
   deleted({ collection, sort }: Item['key']): void {
     if (collection === topicsCollection) this.topics.delete(sort)
+    if (isOfGroups(collection)) this.groups.deleted({ collection, sort })
     this.history.note(`item ${collection.slice(0, 20)} ${sort} deleted`)
   }
+}
+
+function isOfGroups(collection: string): boolean {
+  return /^(groups$|group-states$|members\/|offsets\/)/.test(collection)
 }
 
 export function short(key: HeadKey): string {

@@ -153,6 +153,7 @@ async function close(sim: Simulation, slot: Slot): Promise<void> {
   const { process } = slot
   if (process === undefined) return
   sim.history.note(`${process.name} closes`)
+  process.isClosing = true
   await new Promise<void>((resolve) => {
     process.onDeath(resolve)
     process.deliver(() => {

@@ -77,12 +77,27 @@ function checkFetched(
     if ((seen?.hw ?? 0) > call.offset) history.violate('D2', `${what}: nothing, where hw was ${seen?.hw}`)
     return
   }
+  const at = checkRecords(sim, there, answer.batches, call.offset, what)
+  if (at === undefined) return
+  if (at !== answer.nextOffset || at <= call.offset)
+    history.violate('D3', `${what}: ends at ${at} and says ${answer.nextOffset}`)
+}
+
+/** D2, D3: the records are the true ones, from the offset on that was asked for. Where they end; undefined where one is wrong. */
+export function checkRecords(
+  sim: Simulation,
+  there: PartitionTruth,
+  batches: readonly Uint8Array[],
+  from: Offset,
+  what: string,
+): Offset | undefined {
+  const { history, truth } = sim
   let at: Offset | undefined
-  for (const batch of answer.batches)
+  for (const batch of batches)
     for (const { offset, append, attempt, index, timestampMs } of truth.decode(batch)) {
-      if (at === undefined ? offset > call.offset : offset !== at) {
-        history.violate('D3', `${what}: offset ${offset} where ${at ?? call.offset} was next`)
-        return
+      if (at === undefined ? offset > from : offset !== at) {
+        history.violate('D3', `${what}: offset ${offset} where ${at ?? from} was next`)
+        return undefined
       }
       at = offset + 1
       const record = there.records[offset]
@@ -96,11 +111,10 @@ function checkFetched(
           'D2',
           `${what}: record ${append}.${attempt}.${index} at ${short(there.key)}@${offset}, where ${record?.append}.${record?.attempt}.${record?.index} is`,
         )
-        return
+        return undefined
       }
     }
-  if (at !== answer.nextOffset || at <= call.offset)
-    history.violate('D3', `${what}: ends at ${at} and says ${answer.nextOffset}`)
+  return at ?? from
 }
 
 /** H3 to a client: what an answer says of the log is not older than the call. */
