@@ -85,7 +85,9 @@ function codeOf(error: unknown, io: CliIo): number {
     return error.exitCode
   }
   if (error instanceof HighwaterError) {
-    say(error.message)
+    // A gateway says no more than "Forbidden".
+    const isTurnedAway = error.code === 'UNAUTHORIZED' && error.status > 0
+    say(isTurnedAway ? `${error.message} (who asks is said by --api-key or --aws-sign)` : error.message)
     return exitCodes.failure
   }
   throw error

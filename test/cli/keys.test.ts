@@ -219,10 +219,9 @@ describe('who asks', () => {
       /Credential=AKIDEXAMPLE\/\d{8}\/(\S+),/.exec(authorization ?? '')?.[1]
 
     it('signs where the URL is one of AWS, without being told', async () => {
-      assert.equal(
-        scopeOf((await sent(`topics list --url ${api}`)).authorization),
-        'eu-west-1/execute-api/aws4_request',
-      )
+      const forbidden = await sent(`topics list --url ${api}`)
+      assert.equal(scopeOf(forbidden.authorization), 'eu-west-1/execute-api/aws4_request')
+      assert.match(forbidden.stderr, /status 403: Forbidden \(who asks is said by --api-key or --aws-sign\)/)
       const url = 'https://abc.lambda-url.eu-west-1.on.aws'
       assert.equal(
         scopeOf((await sent('topics list', { HIGHWATER_URL: url })).authorization),
