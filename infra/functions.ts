@@ -15,10 +15,9 @@ import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs'
 import { Construct } from 'constructs'
 import { metricsNamespace } from '../functions/metrics.ts'
 import type { Settings } from '../lib/core/settings.ts'
-import { nodejsBundling } from './bundling.ts'
+import { bundlingOf } from './bundling.ts'
 import { settingsThatDiffer } from './contexts.ts'
 import { type FunctionName, type Permission, permissionsOf } from './permissions.ts'
-import { authorizeDefine } from './routes.ts'
 import type { HighwaterStorage } from './storage.ts'
 
 export const root = join(import.meta.dirname, '..')
@@ -96,7 +95,7 @@ export class HighwaterFunction extends Construct {
       memorySize: this.memoryMb,
       timeout,
       role: this.role,
-      bundling: props.name === 'authorize' ? { ...nodejsBundling, define: { ...authorizeDefine } } : nodejsBundling,
+      bundling: bundlingOf(props.name),
       projectRoot: root,
       depsLockFilePath: join(root, 'package-lock.json'),
       // It would set a variable for the SDK of version 2.

@@ -9,8 +9,7 @@ import { json } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
-import { esbuildOptions } from '../../infra/bundling.ts'
-import { authorizeDefine } from '../../infra/routes.ts'
+import { esbuildOptions, esbuildOptionsOf } from '../../infra/bundling.ts'
 import { encodeItem } from '../../lib/adapters/aws/dynamodb-attributes.ts'
 import { MemoryMetadata } from '../../lib/adapters/memory.ts'
 import { systemClock, systemRandom } from '../../lib/adapters/system.ts'
@@ -46,9 +45,7 @@ describe('the bundle of the authorizer', () => {
     directory = await mkdtemp(join(tmpdir(), 'highwater-authorize-'))
     file = join(directory, 'authorize.mjs')
     await build({
-      ...esbuildOptions,
-      entryPoints: [join(root, 'functions', 'authorize.ts')],
-      define: { ...authorizeDefine },
+      ...esbuildOptionsOf('authorize'),
       outfile: file,
       logLevel: 'silent',
     })

@@ -6,9 +6,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import type { BundledName } from '../../infra/bundling.ts'
 import { nodeCodecs } from '../../lib/adapters/codecs-node.ts'
+import { allRoutes } from '../../lib/http/faces.ts'
+import type { LambdaResult } from '../../lib/http/lambda.ts'
+import { describeRoutes } from '../../lib/http/openapi.ts'
+import packageJson from '../../package.json' with { type: 'json' }
 import { httpApiEvent } from '../http/lambda-events.ts'
-import { type Bundle, type BundledName, bundleFunction, bundleSdk, functionNames } from './bundles.ts'
+import { type Bundle, bundleFunction, bundleSdk, functionNames } from './bundles.ts'
 import { memoryPorts } from './fixture.ts'
 
 const [sdk, ...made] = await Promise.all([bundleSdk(), ...functionNames.map(bundleFunction)])
@@ -78,25 +83,41 @@ test('an event function is at most 200 KB larger than the two clients of the SDK
       assert.ok(sizeBytes - sdk.sizeBytes <= 200 * 1_024, `${name}: ${sizeBytes - sdk.sizeBytes} more`)
 })
 
-test('a bundle runs by itself: it answers, and names what is wrong with its environment', async () => {
+async function runBundle(name: BundledName, event: object, variables: Record<string, string>): Promise<LambdaResult> {
   const directory = await mkdtemp(join(tmpdir(), 'highwater-bundle-'))
   try {
-    const event = JSON.stringify(httpApiEvent('GET', { path: '/nowhere' }))
-    const call = `
-      const { handler } = await import('./index.mjs')
-      const { statusCode } = await handler(${event}, { getRemainingTimeInMillis: () => 9_000 })
-      console.error(statusCode)`
-    await writeFile(join(directory, 'index.mjs'), bundles.get('admin')?.code ?? '')
-    await writeFile(join(directory, 'call.mjs'), call)
-    const run = (variables: Record<string, string>) =>
-      promisify(execFile)(process.execPath, ['call.mjs'], {
-        cwd: directory,
-        env: { AWS_REGION: 'eu-central-1', ...variables },
-      })
-    const { stderr } = await run({ HIGHWATER_BUCKET: 'b', HIGHWATER_TABLE: 't' })
-    assert.equal(stderr, '404\n')
-    await assert.rejects(run({}), /HIGHWATER_BUCKET is missing; HIGHWATER_TABLE is missing/)
+    await writeFile(join(directory, 'index.mjs'), bundles.get(name)?.code ?? '')
+    await writeFile(
+      join(directory, 'call.mjs'),
+      `const { handler } = await import('./index.mjs')
+      const result = await handler(${JSON.stringify(event)}, { getRemainingTimeInMillis: () => 9_000 })
+      console.error(JSON.stringify(result))`,
+    )
+    const env = { AWS_REGION: 'eu-central-1', ...variables }
+    const { stderr } = await promisify(execFile)(process.execPath, ['call.mjs'], { cwd: directory, env })
+    return JSON.parse(stderr) as LambdaResult
   } finally {
     await rm(directory, { recursive: true })
   }
+}
+
+const stores = { HIGHWATER_BUCKET: 'b', HIGHWATER_TABLE: 't' }
+
+test('a bundle runs by itself: it answers, and names what is wrong with its environment', async () => {
+  const event = httpApiEvent('GET', { path: '/nowhere' })
+  assert.equal((await runBundle('produce', event, stores)).statusCode, 404)
+  await assert.rejects(runBundle('produce', event, {}), /HIGHWATER_BUCKET is missing; HIGHWATER_TABLE is missing/)
+})
+
+test('the bundle of admin has the document of all routes, and knows what the other functions serve', async () => {
+  const document = await runBundle('admin', httpApiEvent('GET', { path: '/openapi.json' }), stores)
+  assert.deepEqual(
+    JSON.parse(document.body ?? ''),
+    JSON.parse(JSON.stringify(describeRoutes(allRoutes, packageJson.version))),
+  )
+  const path = '/topics/t/partitions/0/records'
+  const wrong = await runBundle('admin', httpApiEvent('PUT', { path }), stores)
+  assert.deepEqual([wrong.statusCode, wrong.headers?.allow], [405, 'DELETE, GET, HEAD, OPTIONS'])
+  const elsewhere = await runBundle('admin', httpApiEvent('GET', { path }), stores)
+  assert.match(elsewhere.body ?? '', /is not served here/)
 })

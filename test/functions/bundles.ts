@@ -1,12 +1,19 @@
 /** The functions' bundles, made as they are for a deployment. */
 import { join } from 'node:path'
 import { type BuildResult, build, type Metafile } from 'esbuild'
-import { esbuildOptions } from '../../infra/bundling.ts'
+import { type BundledName, esbuildOptions, esbuildOptionsOf } from '../../infra/bundling.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 
-export const functionNames = ['produce', 'fetch', 'consume', 'admin', 'maintain', 'authorize', 'web'] as const
-export type BundledName = (typeof functionNames)[number]
+export const functionNames: readonly BundledName[] = [
+  'produce',
+  'fetch',
+  'consume',
+  'admin',
+  'maintain',
+  'authorize',
+  'web',
+]
 
 export interface Bundle {
   readonly code: string
@@ -18,20 +25,17 @@ export interface Bundle {
 }
 
 export async function bundleFunction(name: BundledName): Promise<Bundle> {
-  const { alias, ...rest } = esbuildOptions
-  const options = name === 'web' ? rest : { ...rest, alias }
-  return bundleOf(await build({ ...options, entryPoints: [join(root, 'functions', `${name}.ts`)], ...made }))
+  return bundleOf(await build({ ...esbuildOptionsOf(name), ...made }))
 }
 
 /** The SDK's two clients and nothing else, as anybody would bundle them. */
 export async function bundleSdk(): Promise<Bundle> {
-  const { alias: _, ...options } = esbuildOptions
   const contents = `
     import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
     import { S3Client } from '@aws-sdk/client-s3'
     const clients = [new S3Client({}), new DynamoDBClient({})]
     export const handler = async () => clients.length`
-  return bundleOf(await build({ ...options, stdin: { contents, resolveDir: root, loader: 'ts' }, ...made }))
+  return bundleOf(await build({ ...esbuildOptions, stdin: { contents, resolveDir: root, loader: 'ts' }, ...made }))
 }
 
 const made = { write: false, metafile: true, outdir: 'out', absWorkingDir: root, logLevel: 'error' } as const
