@@ -30,12 +30,14 @@ export function callerOf(options: ServerOptions, url: string, io: CliIo): Caller
 
 /** The signer, the credentials and what it takes to find them are loaded with the first request: most commands sign nothing. */
 function signing(url: string, io: CliIo): Authorize {
+  const region = awsServiceOf(url) === undefined ? (io.env.AWS_REGION ?? io.env.AWS_DEFAULT_REGION) : undefined
+  if (awsServiceOf(url) === undefined && region === undefined)
+    throw new CliError('The region to sign for is not in the name of the host; set AWS_REGION.', exitCodes.usage)
   let loading: Promise<Authorize> | undefined
   const load = async (): Promise<Authorize> => {
     const { signWithAws } = await import('../client/aws.ts')
     const { awsCredentials } = io
     if (awsCredentials === undefined) throw new Error('there are no AWS credentials here')
-    const region = awsServiceOf(url) === undefined ? (io.env.AWS_REGION ?? io.env.AWS_DEFAULT_REGION) : undefined
     return signWithAws({ credentials: awsCredentials, ...(region === undefined ? {} : { region }) })
   }
   return async (request) => {
