@@ -16,6 +16,7 @@ import type { Topic } from '../core/topic.ts'
 import type { Clock, Metadata, Objects, Random } from '../ports.ts'
 import type { CreatedApiKey } from './api-keys.ts'
 import type { FetchManyRequest, Groups, PolledPartition } from './group-api.ts'
+import type { Instances } from './instance-api.ts'
 import type { Observer } from './observer.ts'
 
 export interface LogPorts {
@@ -164,6 +165,7 @@ export interface Log {
   /** Several partitions at once, one wait and one limit for all. Answers only those with something to say. */
   fetchMany(request: FetchManyRequest): Promise<Answer<{ readonly partitions: readonly PolledPartition[] }>>
   readonly groups: Groups
+  readonly instances: Instances
   offsets(
     topic: string,
     partition: number,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { TopicId } from '../../lib/core/names.ts'
 import type { FetchManyRequest, PolledPartition } from '../../lib/log/group-api.ts'
 import type { Log } from '../../lib/log/log.ts'
 import type { StoresFactory } from './log-fixture.ts'
@@ -36,6 +37,12 @@ function valuesOf(partitions: readonly PolledPartition[]): Record<string, string
 const bytesOf = (polled: PolledPartition): number =>
   polled.ok ? polled.batches.reduce((sum, batch) => sum + batch.byteLength, 0) : 0
 
+async function topicIdOf(log: Log): Promise<TopicId> {
+  const found = await log.describeTopic('orders')
+  assert.ok(found.ok)
+  return found.topic.id
+}
+
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 export function fetchManySuite(name: string, factory: StoresFactory): void {
@@ -50,11 +57,11 @@ export function fetchManySuite(name: string, factory: StoresFactory): void {
         const partitions = await fetched(another(), { partitions: [...from(4), ...from(2, 0, 'bills')] })
         assert.deepEqual(valuesOf(partitions), { 'bills/0': 'd', 'orders/1': 'ab', 'orders/3': 'c' })
         const polled = partitions.find(({ topic, partition }) => topic === 'orders' && partition === 1)
-        const { topic } = (await log.describeTopic('orders')) as { topic: { id: string } }
+        const topicId = await topicIdOf(log)
         assert.ok(polled?.ok)
         assert.deepEqual(
           [polled.topicId, polled.nextOffset, polled.startOffset, polled.highWatermark],
-          [topic.id, 2, 0, 2],
+          [topicId, 2, 0, 2],
         )
       }))
 
@@ -132,13 +139,13 @@ export function fetchManySuite(name: string, factory: StoresFactory): void {
       withLog(factory, async ({ log }) => {
         await createTopic(log, 2)
         await appended(log, ['a'])
-        const { topic } = (await log.describeTopic('orders')) as { topic: { id: never } }
+        const topicId = await topicIdOf(log)
         const asked: Asked[] = [
           { topic: 'orders', partition: 0, offset: 0 },
           { topic: 'orders', partition: 1, offset: 7 },
           { topic: 'orders', partition: 2, offset: 0 },
           { topic: 'orders', partition: -1, offset: 0 },
-          { topic: 'orders', partition: 3, offset: 0, topicId: topic.id },
+          { topic: 'orders', partition: 3, offset: 0, topicId },
           { topic: 'nothing', partition: 0, offset: 0 },
         ]
         // Nobody waits for records where there is a refusal to be told.
@@ -156,11 +163,11 @@ export function fetchManySuite(name: string, factory: StoresFactory): void {
     it('a topic that was deleted is told so by its id, also when there is another of its name', () =>
       withLog(factory, async ({ log, another }) => {
         await createTopic(log, 2)
-        const old = (await log.describeTopic('orders')) as { topic: { id: never } }
+        const topicId = await topicIdOf(log)
         const reader = another({ topicAgeMsMax: 60_000 })
         assert.deepEqual(await fetched(reader, { partitions: from(2) }), [])
         await log.deleteTopic('orders')
-        const byId = { partitions: from(2).map((one) => ({ ...one, topicId: old.topic.id })) }
+        const byId = { partitions: from(2).map((one) => ({ ...one, topicId })) }
         for (const polled of await fetched(reader, byId)) refusedWith(polled, 'UNKNOWN_TOPIC')
         await createTopic(log, 2)
         await appended(log, ['new'])

@@ -35,8 +35,8 @@ async function world(settings: Partial<Settings>) {
     },
     { lingerMs: 0, ...settings },
   )
-  await log.createTopic({ name: 't', partitions: partitionCount })
-  const { topic } = (await log.describeTopic('t')) as { topic: { id: never } }
+  const created = await log.createTopic({ name: 't', partitions: partitionCount })
+  assert.ok(created.ok)
   const batch = () =>
     encodeBatch(
       { compression: 'none', records: [{ timestampMs: 1, key: null, value: new Uint8Array(80_000) }] },
@@ -45,7 +45,7 @@ async function world(settings: Partial<Settings>) {
   const append = (partition: number) => log.append({ topic: 't', partition, batches: batch() })
   const partitions = Array.from({ length: partitionCount }, (_, partition) => ({ topic: 't', partition, offset: 0 }))
   meter.take()
-  return { log, meter, clock, append, partitions, topicId: topic.id }
+  return { log, meter, clock, append, partitions, topicId: created.topic.id }
 }
 
 test('how often heads are looked at while a fetch waits does not depend on how many there are', async () => {

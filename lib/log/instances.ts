@@ -1,0 +1,122 @@
+/**
+ * Consumer instances of the v2 face: made, found again by any process, and removed when nobody has used them for too long. What
+ * one does is in instance.ts.
+ */
+import type { Refusal } from '../core/errors.ts'
+import { refusal } from '../core/errors.ts'
+import type { GroupName } from '../core/names.ts'
+import { parseGroupName } from '../core/names.ts'
+import type { Engine } from './engine.ts'
+import { type InstanceLog, OpenInstance } from './instance.ts'
+import type { Instance, Instances, NewInstance } from './instance-api.ts'
+import type { StoredInstance } from './instance-store.ts'
+import { InstanceStore, tooMany, unknownInstance } from './instance-store.ts'
+import type { Answer } from './log.ts'
+
+const createAttemptsMax = 5
+/** Printable ASCII: it is a part of URLs, and what the group's description shows. */
+const namePattern = /^[\x20-\x7e]{1,255}$/
+
+export class LogInstances implements Instances {
+  readonly #engine: Engine
+  readonly #log: InstanceLog
+  readonly #store: InstanceStore
+
+  constructor(engine: Engine, log: InstanceLog) {
+    this.#engine = engine
+    this.#log = log
+    this.#store = new InstanceStore(engine.context)
+  }
+
+  create(request: NewInstance): Promise<Answer<{ readonly instance: string }>> {
+    return this.#engine.answer(() => this.#create(request))
+  }
+
+  open(group: string, instance: string, principal?: string): Promise<Answer<{ readonly instance: Instance }>> {
+    return this.#engine.answer(() => this.#open(group, instance, principal), 'unseen')
+  }
+
+  /** Of all groups. @returns how many were removed */
+  async removeExpired(signal: AbortSignal): Promise<number> {
+    let removed = 0
+    for await (const { group, counted } of this.#store.groups()) {
+      if (signal.aborted) break
+      const found = await this.#removeExpiredOf(group)
+      removed += found.removed
+      if (found.removed === 0) await this.#store.recount(group, counted, found.left)
+    }
+    return removed
+  }
+
+  async #create(request: NewInstance): Promise<Answer<{ instance: string }>> {
+    const { clock, settings } = this.#engine.context
+    const group = parseGroupName(request.group)
+    if (!group.ok) return refusal('INVALID_GROUP_ID', group.message)
+    const { name = `rest-consumer-${this.#engine.context.newVersion()}`, principal, config } = request
+    if (!namePattern.test(name))
+      return refusal('INVALID_CONSUMER_CONFIG', 'The name of an instance has 1 to 255 printable ASCII characters.')
+    const { sessionTimeoutMs } = config
+    const { sessionTimeoutMsMin, sessionTimeoutMsMax } = settings
+    if (
+      sessionTimeoutMs !== undefined &&
+      !(sessionTimeoutMs >= sessionTimeoutMsMin && sessionTimeoutMs <= sessionTimeoutMsMax)
+    )
+      return refusal(
+        'INVALID_CONSUMER_CONFIG',
+        `The session timeout is ${sessionTimeoutMsMin} to ${sessionTimeoutMsMax} ms, not ${sessionTimeoutMs}.`,
+      )
+    for (let attempt = 1; attempt <= createAttemptsMax; attempt++) {
+      const nowMs = clock.now()
+      const used = { createdMs: nowMs, lastUsedMs: nowMs }
+      const owned = principal === undefined ? {} : { principal }
+      const state = { config, ...owned, ...used, isManual: false, holding: [] }
+      const created = await this.#store.create(group.name, name, state)
+      if (created === 'created') return { ok: true, instance: name }
+      if (created === 'exists') {
+        const present = await this.#store.read(group.name, name)
+        if (present !== undefined && !(await this.#removeIfExpired(present)))
+          return refusal('CONSUMER_ALREADY_EXISTS', `Group '${group.name}' has an instance '${name}' already.`)
+      } else if (created === 'full') {
+        if ((await this.#removeExpiredOf(group.name)).removed === 0)
+          return refusal(
+            'GROUP_LIMIT_REACHED',
+            `Group '${group.name}' has ${settings.consumerInstancesMax} instances, which is as many as it may have (consumerInstancesMax).`,
+          )
+      } else return created
+    }
+    return tooMany(name)
+  }
+
+  async #open(
+    group: string,
+    id: string,
+    principal: string | undefined,
+  ): Promise<{ ok: true; instance: Instance } | Refusal> {
+    const name = parseGroupName(group)
+    if (!name.ok || !namePattern.test(id)) return unknownInstance(group, id)
+    const stored = await this.#store.read(name.name, id)
+    if (stored === undefined) return unknownInstance(group, id)
+    const { principal: owner } = stored.state
+    // Not even that it is there is shown to another.
+    if (owner !== undefined && owner !== principal) return unknownInstance(group, id)
+    if (await this.#removeIfExpired(stored)) return unknownInstance(group, id)
+    return { ok: true, instance: new OpenInstance(this.#engine, this.#log, this.#store, stored) }
+  }
+
+  async #removeExpiredOf(group: GroupName): Promise<{ readonly removed: number; readonly left: number }> {
+    let removed = 0
+    let left = 0
+    for await (const stored of this.#store.ofGroup(group))
+      if (await this.#removeIfExpired(stored)) removed++
+      else left++
+    return { removed, left }
+  }
+
+  /** What it delivered last stays uncommitted: nobody came to say that it had arrived. */
+  async #removeIfExpired(stored: StoredInstance): Promise<boolean> {
+    if (!this.#store.isExpired(stored.state) || !(await this.#store.remove(stored))) return false
+    const { member } = stored.state
+    if (member !== undefined) await this.#log.groups.leave(stored.group, member.id)
+    return true
+  }
+}
