@@ -22,6 +22,7 @@ export const countMetrics: Readonly<Record<Counted, MetricEntry>> = {
   bytesAppended: { name: 'BytesAppended', unit: 'Bytes', meaning: 'Bytes of their batches, as they are stored' },
   recordsRepeated: { name: 'RecordsRepeated', unit: 'Count', meaning: 'Records answered with their first offsets' },
   segmentsWritten: { name: 'SegmentsWritten', unit: 'Count', meaning: 'Objects put' },
+  inlineChunksWritten: { name: 'InlineChunksWritten', unit: 'Count', meaning: 'Small chunks put into the table' },
   headsRead: { name: 'HeadsRead', unit: 'Count', meaning: 'Reads of a head, those beside an upload among them' },
   rolls: { name: 'Rolls', unit: 'Count', meaning: 'Tails moved into rows' },
   recordsFetched: { name: 'RecordsFetched', unit: 'Count', meaning: 'Records in the batches that fetches answered' },
@@ -30,7 +31,7 @@ export const countMetrics: Readonly<Record<Counted, MetricEntry>> = {
 
 /** What the engine measures: one value for each time it was done. */
 export const stepMetrics: Readonly<Record<Step, MetricEntry>> = {
-  upload: { name: 'UploadTime', unit: 'Milliseconds', meaning: 'Putting a segment' },
+  upload: { name: 'UploadTime', unit: 'Milliseconds', meaning: 'Putting a segment, or small chunks into the table' },
   commit: { name: 'CommitTime', unit: 'Milliseconds', meaning: 'From a durable segment to offsets, in one partition' },
   head: { name: 'HeadTime', unit: 'Milliseconds', meaning: 'A fetch finding its topic and head' },
   rows: { name: 'RowsTime', unit: 'Milliseconds', meaning: 'A fetch finding where the records lie' },

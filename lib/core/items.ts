@@ -10,15 +10,27 @@
  * | `rows/<topic id>/<partition>` | last offset, 16 digits | rolls (if absent), merges (by version) | when merged away, or below the log start | `Row` (row.ts) |
  * | `producers/<topic id>/<partition>` | producer key | appends and evictions, in the transaction with the head | when forgotten, after the head's floor was raised (P4) | `ProducerItem` |
  * | `api-keys` | key id | its creation (if absent), its revocation (by version) | never (A2) | `ApiKeyItem` (api-key.ts) |
+ * | `inline/<topic id>/<partition>` | segment id | a flush that finds it cheaper than an object, if absent | when a merge has put its records into a segment, or by the sweep | `InlineItem`, with the chunk's batches as bytes |
  * | `groups` | group name, percent-encoded | every change of the group, with its state, by version | when the group is deleted | `GroupItem` |
  * | `group-states` | group id | the same, in the same transaction | the same | `GroupText` (group.ts) |
  * | `members/<group id>` | member id | joins, then heartbeats: at most one per third of the session timeout | when the member leaves, is evicted, or its group is deleted | `MemberItem` |
  * | `offsets/<group id>` | topic id, partition in 6 digits | claims, commits, resets, by version | when deleted, retained no longer, or the topic is gone | `GroupOffset` (group-offset.ts) |
- * | `instances/<group name, percent-encoded>` | instance id | requests of a v2 consumer instance, by version | when deleted, or idle for too long | `InstanceItem` (log/instances.ts) |
+ * | `instances/<group name, percent-encoded>` | instance id, percent-encoded | requests of a v2 consumer instance, by version | when deleted, or idle for too long | `InstanceItem` (log/instance-item.ts) |
+ * | `instance-groups` | group name, percent-encoded | creation and removal of instances, in their transactions | with the group's last instance | `InstanceGroupItem` |
  *
  * Sort keys are compared as bytes of UTF-8; all are ASCII. Keys are persisted: their form must be kept.
  */
-import type { EpochMs, GroupId, GroupName, MemberId, Offset, ProducerKey, TopicId, TopicName } from './names.ts'
+import type {
+  EpochMs,
+  GroupId,
+  GroupName,
+  MemberId,
+  Offset,
+  ProducerKey,
+  SegmentId,
+  TopicId,
+  TopicName,
+} from './names.ts'
 import type { ProducerState } from './producer.ts'
 
 export interface ItemKey {
@@ -69,6 +81,12 @@ export function producerItemKey(topicId: TopicId, partition: number, producer: P
   return { collection: producersCollection(topicId, partition), sort: producer }
 }
 
+export function inlineCollection(topicId: TopicId, partition: number): string {
+  return `inline/${topicId}/${partition}`
+}
+export function inlineKey(topicId: TopicId, partition: number, id: SegmentId): ItemKey {
+  return { collection: inlineCollection(topicId, partition), sort: id }
+}
 export const groupsCollection = 'groups'
 export function groupKey(name: GroupName): ItemKey {
   return { collection: groupsCollection, sort: encodeURIComponent(name) }
@@ -99,6 +117,13 @@ export function partitionOfGroupOffset(key: ItemKey): { topicId: TopicId; partit
 export function instancesCollection(group: GroupName): string {
   return `instances/${encodeURIComponent(group)}`
 }
+export function instanceKey(group: GroupName, instance: string): ItemKey {
+  return { collection: instancesCollection(group), sort: encodeURIComponent(instance) }
+}
+export const instanceGroupsCollection = 'instance-groups'
+export function instanceGroupKey(group: GroupName): ItemKey {
+  return { collection: instanceGroupsCollection, sort: encodeURIComponent(group) }
+}
 
 export interface ClusterItem {
   readonly clusterId: string
@@ -107,6 +132,10 @@ export interface ClusterItem {
 export interface ProducerIdsItem {
   /** The next id nobody has. */
   readonly next: number
+}
+
+export interface InlineItem {
+  readonly recordCount: number
 }
 
 export interface Grave {
@@ -140,4 +169,9 @@ export interface MemberItem {
   readonly sessionTimeoutMs: number
   /** Another member has taken its place under its instance id. */
   readonly isFenced?: boolean
+}
+
+/** How many v2 consumer instances a group has. */
+export interface InstanceGroupItem {
+  readonly instances: number
 }

@@ -4,7 +4,8 @@
  *     <segmentId>.<position>.<length>.<largest timestamp>
  *
  * `segmentId` is 20 characters; `position` and `length` are bytes in the segment's object, base 36; the timestamp is
- * milliseconds, base 36, `-1` where the chunk has none. A reader needs nothing else to fetch the bytes with one ranged
+ * milliseconds, base 36, `-1` where the chunk has none. An inline chunk, which lies in the metadata store (items.ts) under an id
+ * of the same kind, has `~` for its position. A reader needs nothing else to fetch the bytes with one ranged
  * read, and a lookup by time skips a chunk without reading it.
  */
 import type { EpochMs, SegmentId } from './names.ts'
@@ -15,14 +16,17 @@ export type ChunkReference = string & { readonly [brand]: 'ChunkReference' }
 
 export interface ChunkPlace {
   readonly segment: SegmentId
-  /** Bytes from the start of the object. */
+  /** Bytes from the start of the object; 0 of an inline chunk. */
   readonly position: number
   readonly lengthBytes: number
   readonly maxTimestampMs: EpochMs
+  /** The chunk is an item of the metadata store. */
+  readonly isInline?: true
 }
 
 export function encodeReference(place: ChunkPlace): ChunkReference {
-  return `${place.segment}.${place.position.toString(36)}.${place.lengthBytes.toString(36)}.${place.maxTimestampMs.toString(36)}` as ChunkReference
+  const position = place.isInline === true ? inlinePosition : place.position.toString(36)
+  return `${place.segment}.${position}.${place.lengthBytes.toString(36)}.${place.maxTimestampMs.toString(36)}` as ChunkReference
 }
 
 /** The place a reference names; throws on a string that no writer made (a damaged item). */
@@ -32,7 +36,8 @@ export function decodeReference(reference: ChunkReference): ChunkPlace {
   return place
 }
 
-const referencePattern = /^[0-9a-z]{20}\.[0-9a-z]{1,11}\.[0-9a-z]{1,11}\.-?[0-9a-z]{1,11}$/
+const inlinePosition = '~'
+const referencePattern = /^[0-9a-z]{20}\.(?:~|[0-9a-z]{1,11})\.[0-9a-z]{1,11}\.-?[0-9a-z]{1,11}$/
 
 /** Has this string the form of a reference? Cheap, for the many of a row; what it names is checked when it is decoded. */
 export function isReference(text: string): text is ChunkReference {
@@ -41,11 +46,13 @@ export function isReference(text: string): text is ChunkReference {
 
 function placeOf(text: string): ChunkPlace | undefined {
   const [segment = '', position = '', length = '', timestamp = ''] = text.split('.')
+  const isInline = position === inlinePosition
   const place = {
     segment,
-    position: Number.parseInt(position, 36),
+    position: isInline ? 0 : Number.parseInt(position, 36),
     lengthBytes: Number.parseInt(length, 36),
     maxTimestampMs: Number.parseInt(timestamp, 36),
+    ...(isInline ? { isInline } : {}),
   }
   if (
     !isSegmentId(segment) ||
@@ -58,7 +65,11 @@ function placeOf(text: string): ChunkPlace | undefined {
   return { ...place, segment }
 }
 
-/** The segment of a reference, without decoding the rest. */
+export function isInlineReference(reference: ChunkReference): boolean {
+  return reference[21] === inlinePosition
+}
+
+/** The segment of a reference, or the id of an inline chunk, without decoding the rest. */
 export function segmentOfReference(reference: ChunkReference): SegmentId {
   return reference.slice(0, 20) as SegmentId
 }

@@ -7,6 +7,7 @@
  */
 import type { CompressionType } from './codec.ts'
 import type { EpochMs, TopicId, TopicName } from './names.ts'
+import { type Placement, placements } from './placement.ts'
 
 /** Partitions a topic may have (D8). Each has a head and, when it is written to, rows. */
 export const topicPartitionsMax = 10_000
@@ -57,6 +58,13 @@ const longMax = '9223372036854775807'
 const dayMs = 24 * 60 * 60 * 1000
 
 export const topicConfigs = {
+  'chunk.placement': {
+    type: 'string',
+    default: 'segment',
+    values: placements,
+    effect: 'some',
+    doc: 'Where small appends are stored until they are merged: `inline` in the metadata store, in a `segment` object, or (`auto`) where it is cheaper. Highwater’s own; Kafka has none.',
+  },
   'cleanup.policy': {
     type: 'list',
     default: 'delete',
@@ -354,6 +362,7 @@ export function parseConfigs(input: Readonly<Record<string, string | null>>): Co
 
 /** What a topic's configs mean, those that were not set included. Times and sizes without a limit are `Infinity`. */
 export interface EffectiveConfig {
+  readonly chunkPlacement: Placement
   readonly cleanupPolicy: { readonly isDelete: boolean; readonly isCompact: boolean }
   readonly retentionMs: number
   readonly retentionBytes: number
@@ -381,6 +390,7 @@ function effectiveOf(configs: Readonly<Record<string, string>>): EffectiveConfig
   const policies = text('cleanup.policy').split(',')
   const compression = text('compression.type')
   return {
+    chunkPlacement: text('chunk.placement') as Placement,
     cleanupPolicy: { isDelete: policies.includes('delete'), isCompact: policies.includes('compact') },
     retentionMs: limitOf(text('retention.ms')),
     retentionBytes: limitOf(text('retention.bytes')),

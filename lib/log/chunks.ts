@@ -5,6 +5,9 @@
  * the offsets the metadata gives them, is checked before: damage on the disk is an error, never an answer.
  */
 
+import type { HeadKey } from '../core/head.ts'
+import type { Item } from '../core/items.ts'
+import { inlineCollection, inlineKey } from '../core/items.ts'
 import { segmentObjectKey } from '../core/names.ts'
 import { readBatchHeader, rebaseBatch } from '../core/record-batch.ts'
 import type { ChunkPlace, ChunkReference } from '../core/reference.ts'
@@ -16,6 +19,10 @@ import type { Span } from './locate.ts'
 const batchCrcFrom = 21
 /** The largest range that adjacent chunks are read in. */
 const readBytesMax = 8_388_608
+/** From so many inline chunks on, one query is cheaper than a request for each. */
+const inlineToQuery = 3
+/** Inline chunks that one query is asked for at most. */
+const inlineRunMax = 128
 
 interface Placed {
   readonly span: Span
@@ -33,8 +40,8 @@ export class Chunks {
     this.#context = context
   }
 
-  /** Each span's chunk with absolute offsets, undefined where the object is gone. The bytes are shared: nobody may change them. Throws on damage. */
-  async read(spans: readonly Span[]): Promise<readonly (Uint8Array | undefined)[]> {
+  /** Each span's chunk with absolute offsets, undefined where the object or the item is gone. The bytes are shared: nobody may change them. Throws on damage. */
+  async read(key: HeadKey, spans: readonly Span[]): Promise<readonly (Uint8Array | undefined)[]> {
     const missing: Placed[] = []
     for (const span of spans) {
       const { ref } = span
@@ -44,13 +51,13 @@ export class Chunks {
         this.#cache.set(ref, cached)
       } else if (!this.#underWay.has(ref)) missing.push({ span, place: decodeReference(ref) })
     }
-    for (const run of adjacentRuns(missing)) this.#begin(run)
+    for (const run of adjacentRuns(missing)) this.#begin(key, run)
     return Promise.all(spans.map(({ ref }) => this.#underWay.get(ref) ?? this.#cache.get(ref)))
   }
 
   /** One read for a run; who wants a chunk of it meanwhile waits for the same: readers that a commit woke come together. */
-  #begin(run: readonly Placed[]): void {
-    const reading = this.#readRun(run)
+  #begin(key: HeadKey, run: readonly Placed[]): void {
+    const reading = run[0]?.place.isInline === true ? this.#readInline(key, run) : this.#readRun(run)
     for (const { span } of run) {
       const chunk = reading.then((found) => found.get(span.ref))
       this.#underWay.set(span.ref, chunk)
@@ -76,6 +83,41 @@ export class Chunks {
       this.#open(chunk, span)
       found.set(span.ref, chunk)
       this.#keep(span.ref, run.length === 1 ? chunk : chunk.slice())
+    }
+    return found
+  }
+
+  /** A run of inline chunks lies close together in the order of ids: a few are read one by one, more by one query. */
+  async #readInline(
+    { topicId, partition }: HeadKey,
+    run: readonly Placed[],
+  ): Promise<ReadonlyMap<ChunkReference, Uint8Array>> {
+    const { metadata } = this.#context
+    const items = new Map<string, Item>()
+    if (run.length >= inlineToQuery) {
+      const ids = run.map(({ place }) => place.segment).sort()
+      const range = { from: ids[0] ?? '', to: ids[ids.length - 1] ?? '', limit: run.length * 2 }
+      const found = await this.#context.persist(() => metadata.query(inlineCollection(topicId, partition), range))
+      for (const item of found) items.set(item.key.sort, item)
+    }
+    await Promise.all(
+      run.map(async ({ place: { segment } }) => {
+        if (items.has(segment)) return
+        const item = await this.#context.persist(() => metadata.get(inlineKey(topicId, partition, segment)))
+        if (item !== undefined) items.set(segment, item)
+      }),
+    )
+    const found = new Map<ChunkReference, Uint8Array>()
+    for (const { span, place } of run) {
+      const bytes = items.get(place.segment)?.bytes
+      if (bytes === undefined) continue
+      if (bytes.byteLength !== place.lengthBytes)
+        throw new Error(`damaged chunk ${span.ref}: its item holds ${bytes.byteLength} bytes`)
+      // What the store hands out may be its own.
+      const chunk = Uint8Array.from(bytes)
+      this.#open(chunk, span)
+      found.set(span.ref, chunk)
+      this.#keep(span.ref, chunk)
     }
     return found
   }
@@ -125,9 +167,12 @@ function adjacentRuns(chunks: readonly Placed[]): Placed[][] {
       run !== undefined &&
       first !== undefined &&
       last !== undefined &&
-      last.place.segment === chunk.place.segment &&
-      last.place.position + last.place.lengthBytes === chunk.place.position &&
-      chunk.place.position + chunk.place.lengthBytes - first.place.position <= readBytesMax
+      (chunk.place.isInline === true
+        ? last.place.isInline === true && run.length < inlineRunMax
+        : last.place.isInline !== true &&
+          last.place.segment === chunk.place.segment &&
+          last.place.position + last.place.lengthBytes === chunk.place.position &&
+          chunk.place.position + chunk.place.lengthBytes - first.place.position <= readBytesMax)
     )
       run.push(chunk)
     else runs.push([chunk])

@@ -178,7 +178,7 @@ async function readBatches(
 ): Promise<Pick<Fetched, 'batches' | 'nextOffset'> | undefined> {
   const spans = await timed(context, 'rows', () => locate(context, head, offset, bytesMax, reading))
   if (spans === undefined || spans[0] === undefined) return undefined
-  const contents = await timed(context, 'chunks', () => chunks.read(spans))
+  const contents = await timed(context, 'chunks', () => chunks.read(head, spans))
   const batches: Uint8Array[] = []
   let bytes = 0
   let nextOffset = offset

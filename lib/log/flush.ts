@@ -1,18 +1,25 @@
 /**
- * The flush: appends gathered in this process become one segment, durable (D1), then a commit per partition, then an answer
- * each. Appends without a condition of their own share a chunk per partition; an idempotent or conditional one has a chunk,
+ * The flush: appends gathered in this process become one segment or, where they are small, inline chunks, durable (D1), then a
+ * commit per partition, then an answer each. Appends without a condition of their own share a chunk per partition; an idempotent or conditional one has a chunk,
  * a reference and a fate of its own.
  */
 import type { Refusal } from '../core/errors.ts'
 import { refusal, Unavailable } from '../core/errors.ts'
 import type { HeadKey } from '../core/head.ts'
+import type { InlineItem, Item } from '../core/items.ts'
+import { inlineKey } from '../core/items.ts'
 import type { EpochMs, Offset, SegmentId } from '../core/names.ts'
 import { segmentIdAt, segmentIdTimeMs, segmentObjectKey } from '../core/names.ts'
+import type { Placement } from '../core/placement.ts'
+import { placeChunks } from '../core/placement.ts'
+import { listPrices } from '../core/prices.ts'
 import type { BatchHeader } from '../core/record-batch.ts'
 import { rebaseBatch } from '../core/record-batch.ts'
+import type { ChunkReference } from '../core/reference.ts'
 import { encodeReference } from '../core/reference.ts'
 import type { SegmentChunkInput, SegmentPlan } from '../core/segment.ts'
 import { encodeSegment } from '../core/segment.ts'
+import type { ItemWrite } from '../ports.ts'
 import { commitUnits } from './commit.ts'
 import type { CommitOutcome, CommitUnit, UnitProducer } from './commit-outcomes.ts'
 import { refusalOfUnavailable } from './commit-outcomes.ts'
@@ -29,6 +36,8 @@ export interface PendingAppend {
   readonly headers: readonly (BatchHeader & { readonly position: number })[]
   readonly recordCount: number
   readonly maxTimestampMs: EpochMs
+  /** What its topic wants. */
+  readonly placement: Placement
   readonly producer?: UnitProducer
   readonly expectedOffset?: Offset
   readonly leaderEpoch?: number
@@ -45,6 +54,7 @@ interface Chunk {
   readonly key: HeadKey
   readonly appends: PendingAppend[]
   recordCount: number
+  sizeBytes: number
   maxTimestampMs: EpochMs
 }
 
@@ -96,12 +106,13 @@ function gatherChunks(appends: readonly PendingAppend[]): Chunk[] {
     const text = headKeyText(append.key)
     let chunk = isOwn ? undefined : shared.get(text)
     if (chunk === undefined) {
-      chunk = { key: append.key, appends: [], recordCount: 0, maxTimestampMs: -1 }
+      chunk = { key: append.key, appends: [], recordCount: 0, sizeBytes: 0, maxTimestampMs: -1 }
       chunks.push(chunk)
       if (!isOwn) shared.set(text, chunk)
     }
     chunk.appends.push(append)
     chunk.recordCount += append.recordCount
+    chunk.sizeBytes += append.bytes.byteLength
     chunk.maxTimestampMs = Math.max(chunk.maxTimestampMs, append.maxTimestampMs)
   }
   return chunks
@@ -116,16 +127,12 @@ async function flushChunks(
   progress: FlushProgress,
 ): Promise<void> {
   const sinceMs = context.clock.now() - context.settings.headAgeMsMax
-  const plan = encodeSegment(chunks.map(chunkInput), context.codecs)
-  const uploading = putSegment(context, plan, above).then(
-    (segment) => {
-      progress.uploaded()
-      return { segment }
+  const uploads = upload(context, chunks, above)
+  void Promise.all(uploads).then(
+    (uploaded) => {
+      if (uploaded.some((chunk) => 'ref' in chunk)) progress.uploaded()
     },
-    (error: unknown) => {
-      if (!(error instanceof Unavailable)) throw error
-      return { failure: refusalOfUnavailable(error) }
-    },
+    () => undefined, // told by whoever waits for its own
   )
   const fenced: FencedChunk[] = []
   const partitions = [...Map.groupBy(chunks.keys(), (index) => headKeyText(chunkAt(chunks, index).key)).values()]
@@ -138,15 +145,17 @@ async function flushChunks(
       const gaps: Unit[] = []
       // The place in the partition's queue is taken before the upload, so that commits keep the order of flushes.
       await queue.run(key, async () => {
-        const upload = await uploading
-        if ('failure' in upload) {
-          // Nothing was committed: whatever the store did with the bytes, no head refers to them.
-          for (const index of indexes)
-            settleChunk(context, chunkAt(chunks, index), { kind: 'refused', refusal: upload.failure })
-          return
-        }
+        const uploaded = await Promise.all(indexes.map((index) => uploads[index]))
         await refreshing
-        const units = indexes.map((index) => unitOf(chunkAt(chunks, index), upload.segment, plan, index))
+        const units = indexes.flatMap((index, at) => {
+          const chunk = chunkAt(chunks, index)
+          const done = uploaded[at]
+          if (done !== undefined && 'ref' in done) return [unitOf(chunk, done.ref)]
+          // Nothing was committed: whatever the store did with the bytes, no head refers to them.
+          if (done !== undefined) settleChunk(context, chunk, { kind: 'refused', refusal: done.failure })
+          return []
+        })
+        if (units.length === 0) return
         await commitUnits(context, key, units, sinceMs, (unit, outcome) => {
           if (outcome.kind === 'fenced') fenced.push({ chunk: unit.chunk, minSegment: outcome.minSegment })
           else if (outcome.kind === 'gap') gaps.push(unit)
@@ -181,17 +190,45 @@ function chunkAt(chunks: readonly Chunk[], index: number): Chunk {
   return chunk
 }
 
-function unitOf(chunk: Chunk, segment: SegmentId, plan: SegmentPlan, index: number): Unit {
-  const place = plan.chunks[index]
-  if (place === undefined) throw new Error('a segment plan without one of its chunks')
+function unitOf(chunk: Chunk, ref: ChunkReference): Unit {
   const { producer, expectedOffset, leaderEpoch } = chunk.appends[0] ?? {}
   return {
     chunk,
-    ref: encodeReference({ segment, ...place }),
+    ref,
     count: chunk.recordCount,
     ...(producer === undefined ? {} : { producer }),
     ...(expectedOffset === undefined ? {} : { expectedOffset }),
     ...(leaderEpoch === undefined ? {} : { leaderEpoch }),
+  }
+}
+
+type Uploaded = { readonly ref: ChunkReference } | { readonly failure: Refusal }
+
+/** Makes each chunk durable where it is cheapest; each resolves when its bytes are. */
+function upload(context: Context, chunks: readonly Chunk[], above: SegmentId | ''): readonly Promise<Uploaded>[] {
+  const inputs = chunks.map(chunkInput)
+  const areInline = placeChunks(
+    chunks.map(({ appends, sizeBytes }) => ({ sizeBytes, placement: appends[0]?.placement ?? 'auto' })),
+    listPrices,
+  )
+  const inSegment = inputs.filter((_, index) => areInline[index] !== true)
+  const plan = inSegment.length === 0 ? undefined : encodeSegment(inSegment, context.codecs)
+  const segment = plan === undefined ? undefined : putSegment(context, plan, above)
+  let next = 0
+  return inputs.map((input, index) => {
+    if (areInline[index] === true) return uploaded(putInline(context, input, above))
+    const place = plan?.chunks[next++]
+    if (segment === undefined || place === undefined) throw new Error('a segment plan without one of its chunks')
+    return uploaded(segment.then((id) => encodeReference({ segment: id, ...place })))
+  })
+}
+
+async function uploaded(put: Promise<ChunkReference>): Promise<Uploaded> {
+  try {
+    return { ref: await put }
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error
+    return { failure: refusalOfUnavailable(error) }
   }
 }
 
@@ -212,11 +249,60 @@ function chunkInput(chunk: Chunk): SegmentChunkInput {
   }
 }
 
+/** As `putSegment`, of one chunk as an item of the metadata store. */
+async function putInline(context: Context, chunk: SegmentChunkInput, above: SegmentId | ''): Promise<ChunkReference> {
+  const { topicId, partition, recordCount, maxTimestampMs } = chunk
+  const bytes = concatenated(chunk.batches)
+  const value: InlineItem = { recordCount }
+  const version = context.newVersion()
+  while (true) {
+    const id = freshId(context, above)
+    const startedMs = context.clock.now()
+    const put: ItemWrite = {
+      op: 'put',
+      key: inlineKey(topicId, partition, id),
+      version,
+      value: value as unknown as Item['value'],
+      bytes,
+      if: 'absent',
+    }
+    const answer = await context.persist(() => context.metadata.write([put]))
+    context.observe?.time('upload', context.clock.now() - startedMs)
+    if (answer.applied || answer.items[0]?.version === version) {
+      context.observe?.count('inlineChunksWritten', 1)
+      return encodeReference({
+        segment: id,
+        position: 0,
+        lengthBytes: bytes.byteLength,
+        maxTimestampMs,
+        isInline: true,
+      })
+    }
+  }
+}
+
+function concatenated(parts: readonly Uint8Array[]): Uint8Array {
+  const [only] = parts
+  if (parts.length === 1 && only !== undefined) return only
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.byteLength
+  }
+  return whole
+}
+
+/** Above the fence that overtook an earlier one, whatever this clock says. */
+function freshId(context: Context, above: SegmentId | ''): SegmentId {
+  const floorMs = above === '' ? 0 : segmentIdTimeMs(above) + 1
+  return segmentIdAt(Math.max(context.clock.now(), floorMs), context.random)
+}
+
 /** Durable under a fresh id when it returns. A retry sends the same bytes under the same id; `above` lifts the id of a writer whose clock is behind a fence. */
 async function putSegment(context: Context, plan: SegmentPlan, above: SegmentId | ''): Promise<SegmentId> {
   while (true) {
-    const floorMs = above === '' ? 0 : segmentIdTimeMs(above) + 1
-    const id = segmentIdAt(Math.max(context.clock.now(), floorMs), context.random)
+    const id = freshId(context, above)
     let mayBeOurs = false
     const startedMs = context.clock.now()
     const answer = await context.persist(async () => {

@@ -19,6 +19,8 @@ export type Counted =
   | 'recordsRepeated'
   /** Segments put. */
   | 'segmentsWritten'
+  /** Inline chunks put. */
+  | 'inlineChunksWritten'
   /** Reads of a head, those beside an upload among them. */
   | 'headsRead'
   | 'rolls'
@@ -30,7 +32,7 @@ export type Counted =
 export type CommitRefused = HeadRefusal['reason'] | 'unknown'
 
 /**
- * `upload`: putting a segment; `commit`: from a durable segment to its offsets, in one partition, attempts included; `head`,
+ * `upload`: putting a segment or inline chunks; `commit`: from a durable segment to its offsets, in one partition, attempts included; `head`,
  * `rows`, `chunks`: what a fetch reads, in that order; `wait`: how long a fetch had nothing to read.
  */
 export type Step = 'upload' | 'commit' | 'head' | 'rows' | 'chunks' | 'wait'

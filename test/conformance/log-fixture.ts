@@ -12,6 +12,8 @@ import type { Clock, Metadata, Objects } from '../../lib/ports.ts'
 export interface Stores {
   readonly objects: Objects
   readonly metadata: Metadata
+  /** Of every topic that a test makes, beside its own. */
+  readonly topicConfigs?: Readonly<Record<string, string>>
   close(): Promise<void>
 }
 
@@ -63,7 +65,12 @@ export async function withLog(
       { retryDelayMs: 1, sequenceGapWaitMs: 60, ...settings, ...own },
     )
     logs.push(log)
-    return log
+    const { topicConfigs } = stores
+    if (topicConfigs === undefined) return log
+    return {
+      ...log,
+      createTopic: (request) => log.createTopic({ ...request, configs: { ...topicConfigs, ...request.configs } }),
+    }
   }
   try {
     await body({ log: open(), clock, stores, another: open })

@@ -9,9 +9,14 @@ import { topicSuite } from './log-topics.ts'
 
 export function logConformance(name: string, factory: StoresFactory): void {
   topicSuite(name, factory)
+  recordsConformance(name, factory)
+  leaseSuite(name, factory)
+}
+
+/** As far as it depends on where the bytes of records lie. */
+export function recordsConformance(name: string, factory: StoresFactory): void {
   appendSuite(name, factory)
   producerSuite(name, factory)
   fetchSuite(name, factory)
   fetchManySuite(name, factory)
-  leaseSuite(name, factory)
 }

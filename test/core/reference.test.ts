@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { type SegmentId, segmentIdFloor } from '../../lib/core/names.ts'
-import { type ChunkReference, decodeReference, encodeReference, segmentOfReference } from '../../lib/core/reference.ts'
+import {
+  type ChunkReference,
+  decodeReference,
+  encodeReference,
+  isInlineReference,
+  isReference,
+  segmentOfReference,
+} from '../../lib/core/reference.ts'
 
 const segment = '0lojz1s0kabcdefghijk' as SegmentId
 
@@ -12,6 +19,21 @@ describe('a chunk reference', () => {
     assert.equal(encodeReference(place), '0lojz1s0kabcdefghijk.8.4d.loyw3v2d')
     const none = { segment, position: 165, lengthBytes: 73, maxTimestampMs: -1 }
     assert.equal(encodeReference(none), '0lojz1s0kabcdefghijk.4l.21.-1')
+  })
+
+  test('of an inline chunk has no position', () => {
+    const place = { segment, position: 0, lengthBytes: 73, maxTimestampMs: 5, isInline: true } as const
+    const reference = encodeReference(place)
+    assert.equal(reference, '0lojz1s0kabcdefghijk.~.21.5')
+    assert.deepEqual(decodeReference(reference), place)
+    assert.ok(isInlineReference(reference) && isReference(reference))
+    assert.equal(isInlineReference('0lojz1s0kabcdefghijk.0.21.5' as ChunkReference), false)
+    for (const damaged of [
+      '0lojz1s0kabcdefghijk.~~.21.5',
+      '0lojz1s0kabcdefghijk.~1.21.5',
+      '0lojz1s0kabcdefghijk.~.0.5',
+    ])
+      assert.throws(() => decodeReference(damaged as ChunkReference), /damaged chunk reference/)
   })
 
   test('gives back the place that it was made of', () => {

@@ -42,7 +42,7 @@ describe('the number of partitions', () => {
 })
 
 describe('the table of topic configs', () => {
-  test('has the names of Kafka 4', () => {
+  test('has the names of Kafka 4, and one of its own', () => {
     const kafka = `cleanup.policy compression.gzip.level compression.lz4.level compression.type compression.zstd.level
       delete.retention.ms file.delete.delay.ms flush.messages flush.ms follower.replication.throttled.replicas
       index.interval.bytes leader.replication.throttled.replicas local.retention.bytes local.retention.ms
@@ -51,7 +51,7 @@ describe('the table of topic configs', () => {
       min.insync.replicas preallocate remote.copy.lag.bytes remote.copy.lag.ms remote.log.copy.disable
       remote.log.delete.on.disable remote.storage.enable retention.bytes retention.ms segment.bytes segment.index.bytes
       segment.jitter.ms segment.ms unclean.leader.election.enable`
-    assert.deepEqual([...names].sort(), kafka.split(/\s+/))
+    assert.deepEqual([...names].sort(), ['chunk.placement', ...kafka.split(/\s+/)])
   })
 
   test('has Kafka’s defaults', () => {
@@ -275,6 +275,7 @@ describe('the effective config of a topic', () => {
 
   test('is the defaults where nothing was set', () => {
     assert.deepEqual(effective({}), {
+      chunkPlacement: 'segment',
       cleanupPolicy: { isDelete: true, isCompact: false },
       retentionMs: 604_800_000,
       retentionBytes: Number.POSITIVE_INFINITY,

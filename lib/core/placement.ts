@@ -1,0 +1,51 @@
+/**
+ * Where the chunks of a flush go: inline, each an item of the metadata store, or together into one segment object. A pure function of
+ * their sizes and the price list.
+ *
+ * A segment costs one put, later one read by the merge; its deletion is free. An inline chunk costs the write units of its item twice,
+ * since its deletion is billed as its put was, and the read units of the merge. Where a segment is written anyway, one more chunk
+ * in it costs nothing.
+ */
+import type { PriceList } from './prices.ts'
+
+export const placements = ['auto', 'inline', 'segment'] as const
+/** What a topic wants: the cheaper, or always one of them. */
+export type Placement = (typeof placements)[number]
+
+export interface ChunkToPlace {
+  readonly sizeBytes: number
+  readonly placement: Placement
+}
+
+/** An item may have 400 KB, its key and value among them. */
+export const inlineBytesMax = 300_000
+/** Names, key, version and value of an inline item, beside the batches. */
+export const inlineItemOverheadBytes = 160
+/** More inline chunks in one flush would make more requests than an object is worth. */
+export const inlineChunksMax = 16
+
+const writeUnitBytes = 1_024
+const readUnitBytes = 4_096
+
+/** For each chunk, whether it goes inline. */
+export function placeChunks(chunks: readonly ChunkToPlace[], prices: PriceList): readonly boolean[] {
+  const mustObject = ({ sizeBytes, placement }: ChunkToPlace) => placement === 'segment' || sizeBytes > inlineBytesMax
+  const undecided = chunks.filter((chunk) => chunk.placement === 'auto' && !mustObject(chunk))
+  const isSegmentWritten = chunks.some(mustObject)
+  const inlineCost = undecided.reduce((sum, { sizeBytes }) => sum + inlineChunkCost(sizeBytes, prices), 0)
+  const isInline = !isSegmentWritten && undecided.length <= inlineChunksMax && inlineCost < segmentCost(prices)
+  return chunks.map((chunk) => !mustObject(chunk) && (chunk.placement === 'inline' || isInline))
+}
+
+/** In US dollars: put, read once to merge, deleted. */
+export function inlineChunkCost(sizeBytes: number, prices: PriceList): number {
+  const itemBytes = sizeBytes + inlineItemOverheadBytes
+  const writeUnits = Math.ceil(itemBytes / writeUnitBytes)
+  // A query is billed by the bytes of all it reads, not item by item.
+  return 2 * writeUnits * prices.dynamoDbWrite + (itemBytes / readUnitBytes) * prices.dynamoDbRead
+}
+
+/** In US dollars, the same for a segment, whatever it holds. */
+export function segmentCost(prices: PriceList): number {
+  return prices.s3Put + prices.s3Get + prices.s3Delete
+}

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import {
+  type ChunkToPlace,
+  inlineBytesMax,
+  inlineChunkCost,
+  inlineChunksMax,
+  inlineItemOverheadBytes,
+  placeChunks,
+  segmentCost,
+} from '../../lib/core/placement.ts'
+import { listPrices, prices } from '../../lib/core/prices.ts'
+
+const auto = (sizeBytes: number): ChunkToPlace => ({ sizeBytes, placement: 'auto' })
+const kib = (units: number) => units * 1_024 - inlineItemOverheadBytes
+
+test('an inline chunk costs its write units twice, since its deletion is billed as its put, and the reads of the merge', () => {
+  const { dynamoDbWrite, dynamoDbRead } = listPrices
+  assert.equal(inlineChunkCost(kib(1), listPrices), 2 * dynamoDbWrite + dynamoDbRead / 4)
+  assert.equal(inlineChunkCost(kib(1) + 1, listPrices), 4 * dynamoDbWrite + (1_025 * dynamoDbRead) / 4_096)
+})
+
+test('one chunk goes inline up to the largest whole write unit that is cheaper than an object, and not a byte beyond', () => {
+  const unitsMax = Math.floor(segmentCost(listPrices) / inlineChunkCost(kib(1), listPrices))
+  assert.equal(unitsMax, 4)
+  assert.deepEqual(placeChunks([auto(kib(unitsMax))], listPrices), [true])
+  assert.deepEqual(placeChunks([auto(kib(unitsMax) + 1)], listPrices), [false])
+})
+
+test('several chunks are weighed together: four of a write unit go inline, five into one object', () => {
+  assert.deepEqual(placeChunks(Array(4).fill(auto(300)), listPrices), Array(4).fill(true))
+  assert.deepEqual(placeChunks(Array(5).fill(auto(300)), listPrices), Array(5).fill(false))
+})
+
+test('where an object is written anyway, what may go into it does: there it costs nothing', () => {
+  assert.deepEqual(placeChunks([auto(100), { sizeBytes: 100, placement: 'segment' }], listPrices), [false, false])
+  assert.deepEqual(placeChunks([auto(100), { sizeBytes: inlineBytesMax + 1, placement: 'inline' }], listPrices), [
+    false,
+    false,
+  ])
+})
+
+test("a topic's own wish wins, up to what an item can hold", () => {
+  const inline = (sizeBytes: number): ChunkToPlace => ({ sizeBytes, placement: 'inline' })
+  assert.deepEqual(placeChunks([inline(inlineBytesMax)], listPrices), [true])
+  assert.deepEqual(placeChunks([inline(inlineBytesMax + 1)], listPrices), [false])
+  assert.deepEqual(placeChunks([inline(9), { sizeBytes: 1, placement: 'segment' }], listPrices), [true, false])
+})
+
+test('with other prices the break-even moves: free writes take all to items, as far as a flush may have them', () => {
+  const free = { ...listPrices, dynamoDbWrite: 0, dynamoDbRead: 0 }
+  assert.deepEqual(placeChunks(Array(inlineChunksMax).fill(auto(1_000)), free), Array(inlineChunksMax).fill(true))
+  assert.ok(placeChunks(Array(inlineChunksMax + 1).fill(auto(1_000)), free).every((isInline) => !isInline))
+})
+
+test('whatever is decided costs no more than the other way round', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: inlineChunksMax }),
+      (sizes) => {
+        const placed = placeChunks(sizes.map(auto), listPrices)
+        const allInline = sizes.reduce((sum, size) => sum + inlineChunkCost(size, listPrices), 0)
+        assert.equal(new Set(placed).size, 1)
+        assert.equal(placed[0], allInline < segmentCost(listPrices))
+      },
+    ),
+  )
+})
+
+test('every price says what one of it is, and where it is from', () => {
+  for (const [name, { usd, unit, source }] of Object.entries(prices))
+    assert.ok(usd >= 0 && unit !== '' && source !== '', name)
+})
