@@ -100,7 +100,7 @@ export class HighwaterFunction extends Construct {
       depsLockFilePath: join(root, 'package-lock.json'),
       // It would set a variable for the SDK of version 2.
       awsSdkConnectionReuse: false,
-      environment: { ...environmentOf(props), NODE_OPTIONS: '--enable-source-maps', ...props.environment },
+      environment: { ...environmentOf(this, props), NODE_OPTIONS: '--enable-source-maps', ...props.environment },
       logGroup: this.logGroup,
       loggingFormat: LoggingFormat.JSON,
       applicationLogLevelV2: ApplicationLogLevel.INFO,
@@ -118,13 +118,16 @@ export class HighwaterFunction extends Construct {
   }
 }
 
+/** @param scope where the variables are used */
 export function environmentOf(
+  scope: Construct,
   props: Pick<HighwaterFunctionProps, 'storage' | 'settings' | 'cors' | 'publicUrl' | 'service'>,
 ): Record<string, string> {
   const settings = settingsThatDiffer(props.settings)
+  const { bucket, table } = props.storage
   return {
-    HIGHWATER_BUCKET: props.storage.bucket.bucketName,
-    HIGHWATER_TABLE: props.storage.table.tableName,
+    HIGHWATER_BUCKET: inStackOf(scope, bucket, bucket.bucketName),
+    HIGHWATER_TABLE: inStackOf(scope, table, table.tableName),
     ...(Object.keys(settings).length === 0 ? {} : { HIGHWATER_SETTINGS: JSON.stringify(settings) }),
     ...(props.cors.length === 0 ? {} : { HIGHWATER_CORS: props.cors.join(',') }),
     ...(props.publicUrl === undefined ? {} : { HIGHWATER_PUBLIC_URL: props.publicUrl }),
@@ -190,11 +193,17 @@ function statementOf({ actions, on }: Permission, { bucket, table }: HighwaterSt
   }
 }
 
+/**
+ * What refers to a value of another stack, written out: the CDK finds out by itself, but a Web Function's code copy takes the
+ * properties of its revision before that.
+ */
+function inStackOf(scope: Construct, holder: Construct, value: string): string {
+  return Stack.of(holder) === Stack.of(scope) ? value : Stack.of(holder).exportValue(value)
+}
+
 /** The bucket as cdk-nag writes it: where it is in another stack, by the name of what that stack exports. */
 function namedInFindings(scope: Construct, { bucket }: HighwaterStorage): string {
-  const holder = Stack.of(bucket)
-  const isHere = holder === Stack.of(scope)
-  const resolved = holder.resolve(isHere ? bucket.bucketArn : holder.exportValue(bucket.bucketArn)) as
+  const resolved = Stack.of(bucket).resolve(inStackOf(scope, bucket, bucket.bucketArn)) as
     | { readonly 'Fn::GetAtt': readonly [string, string] }
     | { readonly 'Fn::ImportValue': string }
   return 'Fn::GetAtt' in resolved ? `<${resolved['Fn::GetAtt'].join('.')}>` : resolved['Fn::ImportValue']

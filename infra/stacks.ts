@@ -43,8 +43,8 @@ export function createStacks(app: App, deployment: Deployment): Stacks {
   const output = (id: string, value: string, description: string) => new CfnOutput(service, id, { value, description })
   output('HighwaterUrl', highwater.url, 'For `highwater --url`')
   output('HighwaterAuth', deployment.auth.kind, 'What a request must carry: iam, jwt, api-keys or none')
-  output('HighwaterBucket', storage.bucket.bucketName, 'Segments')
-  output('HighwaterTable', storage.table.tableName, 'Heads, rows and items')
+  output('HighwaterBucket', storage.bucket.bucketName, 'Segments', storageStack)
+  output('HighwaterTable', storage.table.tableName, 'Heads, rows and items', storageStack)
   if (highwater.functionUrls !== undefined) {
     output('HighwaterProduceUrl', highwater.functionUrls.produce.url, 'Produces bodies larger than the API takes')
     output('HighwaterFetchUrl', highwater.functionUrls.fetch.url, 'Answers larger than the API gives')

@@ -58,7 +58,8 @@ export class HighwaterWeb extends Construct {
       runtime: WebFunctionRuntime.NODEJS_24_X,
       role,
       environment: {
-        ...environmentOf(props),
+        ...environmentOf(this, props),
+        NODE_OPTIONS: '--enable-source-maps',
         ...props.environment,
         ...(props.auth.kind === 'api-keys' ? { HIGHWATER_REQUIRE_KEYS: 'true' } : {}),
       },

@@ -5,6 +5,7 @@ import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { Topic } from 'aws-cdk-lib/aws-sns'
 import { Highwater, type HighwaterProps } from '../../infra/highwater.ts'
 import { HighwaterStorage } from '../../infra/storage.ts'
+import { deployments } from './deployments.ts'
 import { allowing, flat, statementsOf } from './policies.ts'
 import { createApp, ofType, synthesise, templateOf } from './synthesis.ts'
 
@@ -183,7 +184,9 @@ describe('the stack', () => {
     const outputs = (contexts: object) => Object.keys(synthesise({ ...contexts }).service.Outputs ?? {}).sort()
     const always = ['HighwaterAuth', 'HighwaterBucket', 'HighwaterTable', 'HighwaterUrl']
     assert.deepEqual(outputs({}), always)
-    assert.deepEqual(outputs({ stacks: 'separate' }), always)
+    assert.deepEqual(outputs({ stacks: 'separate' }), ['HighwaterAuth', 'HighwaterUrl'])
+    const { storage } = synthesise({ stacks: 'separate' })
+    for (const id of ['HighwaterBucket', 'HighwaterTable']) assert.ok(storage.Outputs?.[id])
     assert.deepEqual(outputs({ compute: 'web' }), always)
     assert.deepEqual(outputs({ functionUrl: 'true' }), [...always, 'HighwaterFetchUrl', 'HighwaterProduceUrl'].sort())
     assert.equal(synthesise({ auth: 'api-keys' }).service.Outputs?.HighwaterAuth?.Value, 'api-keys')
@@ -194,6 +197,18 @@ describe('the stack', () => {
     const { service, storage } = synthesise({ stage: 'staging', stacks: 'separate' }).stacks
     assert.deepEqual([service.stackName, storage.stackName], ['Highwater-staging-Service', 'Highwater-staging-Storage'])
   })
+
+  for (const contexts of deployments)
+    it(`refers to nothing that is not in it, with ${JSON.stringify(contexts)}`, () => {
+      const { service, storage } = synthesise(contexts)
+      for (const template of new Set([service, storage])) {
+        const there = new Set([...Object.keys(template.Resources), 'BootstrapVersion'])
+        const text = JSON.stringify({ ...template, Rules: undefined })
+        const named = [...text.matchAll(/"(?:Ref|Fn::GetAtt)":\[?"([^"]+)"/g)].map(([, name]) => name!)
+        assert.ok(named.length > 0)
+        for (const name of named) assert.ok(there.has(name) || name.startsWith('AWS::'), name)
+      }
+    })
 
   it('has fewer resources than a stack may have', () => {
     for (const contexts of [{}, { auth: 'api-keys', functionUrl: 'true', tracing: 'true' }])

@@ -3,20 +3,8 @@ import { describe, it } from 'node:test'
 import { Validations } from 'aws-cdk-lib'
 import { AwsSolutionsChecks } from 'cdk-nag'
 import { createStacks } from '../../infra/stacks.ts'
-import { type Contexts, createApp, deploymentOf } from './synthesis.ts'
-
-/** Every kind of deployment: each value of each context, and those together that make something of their own. */
-export const deployments: readonly Contexts[] = [
-  {},
-  { stacks: 'separate' },
-  { stage: 'dev', auth: 'api-keys' },
-  { stage: 'dev-a', stacks: 'separate', tracing: 'true', settings: '{"autoCreateTopics":true}' },
-  { auth: 'jwt', jwtIssuer: 'https://login.example', jwtAudience: 'log', cors: 'https://a.example', alarms: 'false' },
-  { auth: 'none', functionUrl: 'true', cors: '*', dashboard: 'false' },
-  { functionUrl: 'true', alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alerts' },
-  { compute: 'web' },
-  { compute: 'web', auth: 'none', stage: 'dev', stacks: 'separate' },
-]
+import { deployments } from './deployments.ts'
+import { createApp, deploymentOf } from './synthesis.ts'
 
 describe('cdk-nag, AwsSolutions', () => {
   for (const contexts of deployments)

@@ -37,10 +37,15 @@ export interface Synthesised {
   readonly warnings: readonly string[]
 }
 
+const outdirs: string[] = []
+process.once('exit', () => {
+  for (const outdir of outdirs) rmSync(outdir, { recursive: true, force: true })
+})
+
 /** An app as `cdk` would make it, that bundles nothing and checks nothing by itself. Its output is removed when the process ends. */
 export function createApp(contexts: Contexts = {}): App {
   const outdir = mkdtempSync(join(tmpdir(), 'highwater-synth-'))
-  process.once('exit', () => rmSync(outdir, { recursive: true, force: true }))
+  outdirs.push(outdir)
   return new App({
     outdir,
     analyticsReporting: false,
