@@ -4,6 +4,7 @@
  */
 import type { FaultKind, FaultRates } from '../../lib/adapters/faulty.ts'
 import { faultKinds } from '../../lib/adapters/faulty.ts'
+import type { Placement } from '../../lib/core/placement.ts'
 import type { Settings } from '../../lib/core/settings.ts'
 import type { Dice } from './dice.ts'
 
@@ -58,6 +59,8 @@ export interface Swarm {
   readonly effort: number
   /** Merges keep the references of small chunks, or write their bytes into a new segment and let the sweep delete the old. */
   readonly moves: boolean
+  /** Of topics: where the chunks of their small appends go. */
+  readonly placement: Placement
   /** Of topics: LogAppendTime. */
   readonly logAppendTime: boolean
 }
@@ -137,6 +140,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     },
     effort: effort ?? own.int(40, 250),
     moves,
+    placement: dice.derive('placement').pick(['segment', 'segment', 'inline', 'auto'] as const),
     logAppendTime: own.chance(0.15),
   }
 }

@@ -2,11 +2,12 @@
  * What is truly in the log: seen at the stores, effect by effect, with the invariants that hold between two effects.
  * Records are told apart by what the simulation wrote into them.
  */
+import { itemName } from '../../lib/adapters/item-conditions.ts'
 import type { Codecs } from '../../lib/core/codec.ts'
 import type { Head, HeadCommand, HeadKey } from '../../lib/core/head.ts'
 import { headProducersMax, tailEntriesMax } from '../../lib/core/head.ts'
 import type { Item } from '../../lib/core/items.ts'
-import { rowsCollection, topicsCollection } from '../../lib/core/items.ts'
+import { inlineKey, rowsCollection, topicsCollection } from '../../lib/core/items.ts'
 import type { Offset, TopicId } from '../../lib/core/names.ts'
 import { segmentObjectKey } from '../../lib/core/names.ts'
 import { sequenceAfter } from '../../lib/core/producer.ts'
@@ -103,6 +104,8 @@ export class Truth {
   readonly intents: Intent[] = []
   /** Bytes of every object whose creation was ever answered. */
   readonly durable = new Map<string, Uint8Array>()
+  /** The same of inline chunks, by collection and sort key. */
+  readonly inline = new Map<string, Uint8Array>()
   /** Two commits under one idempotency key are fine when the key was forgotten in between: after this long, clocks allowed for. */
   keyLifeMs = Number.POSITIVE_INFINITY
   readonly #refusedOwners = new Set<string>()
@@ -206,7 +209,11 @@ export class Truth {
   /** The records that a commit made visible, from the bytes that are durable now. */
   #read(truth: PartitionTruth, ref: ChunkReference, base: Offset, count: number, nowMs: number): void {
     const place = decodeReference(ref)
-    const object = this.durable.get(segmentObjectKey(place.segment))
+    const { topicId, partition } = truth.key
+    const object =
+      place.isInline === true
+        ? this.inline.get(itemName(inlineKey(topicId, partition, place.segment)))
+        : this.durable.get(segmentObjectKey(place.segment))
     if (object === undefined) {
       this.history.violate('D1', `${ref} is visible and its bytes are not durable`)
       return
@@ -301,6 +308,9 @@ export class Truth {
         `row ${collection.slice(5, 9)}${collection.slice(27)} ${row.first}..${row.last}${row.isMerged ? ' merged' : ''} v=${item.version.slice(0, 4)} ${refs}`,
       )
       this.#checkRow(collection, row)
+    } else if (item.bytes !== undefined) {
+      this.inline.set(itemName(item.key), item.bytes.slice())
+      this.history.note(`inline ${collection.slice(7, 11)} ${sort} of ${item.bytes.length} bytes`)
     } else if (isOfGroups(collection)) this.groups.put(item)
     else this.history.note(`item ${collection.slice(0, 20)} ${sort} put`)
   }

@@ -103,8 +103,11 @@ export async function topics(sim: Simulation, dice: Dice, actor: string): Promis
 }
 
 export async function createTopic(sim: Simulation, dice: Dice, actor: string, name: string): Promise<boolean> {
-  const { partitions, logAppendTime } = sim.swarm
-  const configs: Record<string, string> = logAppendTime ? { 'message.timestamp.type': 'LogAppendTime' } : {}
+  const { partitions, logAppendTime, placement } = sim.swarm
+  const configs: Record<string, string> = {
+    ...(logAppendTime ? { 'message.timestamp.type': 'LogAppendTime' } : {}),
+    'chunk.placement': placement,
+  }
   const heard = await sim.call(
     actor,
     sim.anyProcess(dice),

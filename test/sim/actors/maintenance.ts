@@ -5,7 +5,7 @@
 import { Unavailable } from '../../../lib/core/errors.ts'
 import type { HeadKey } from '../../../lib/core/head.ts'
 import type { Item } from '../../../lib/core/items.ts'
-import { offsetSortKey, rowKey, rowsCollection } from '../../../lib/core/items.ts'
+import { inlineKey, offsetSortKey, rowKey, rowsCollection } from '../../../lib/core/items.ts'
 import type { SegmentId, TopicId } from '../../../lib/core/names.ts'
 import { segmentIdAt, segmentIdFloor, segmentObjectKey } from '../../../lib/core/names.ts'
 import { readBatchHeader, rebaseBatch } from '../../../lib/core/record-batch.ts'
@@ -127,9 +127,12 @@ async function moved(ports: LogPorts, key: HeadKey, row: Row): Promise<Row | und
   let recordCount = 0
   for (const { ref, base } of row.chunks) {
     const place = decodeReference(ref)
-    const read = await again(ports, () =>
-      ports.objects.read(segmentObjectKey(place.segment), place.position, place.lengthBytes),
-    )
+    const read =
+      place.isInline === true
+        ? (await again(ports, () => ports.metadata.get(inlineKey(key.topicId, key.partition, place.segment))))?.bytes
+        : await again(ports, () =>
+            ports.objects.read(segmentObjectKey(place.segment), place.position, place.lengthBytes),
+          )
     if (read === undefined || read.length < place.lengthBytes) return undefined
     const bytes = read.slice()
     for (let at = 0; at < bytes.length; ) {
