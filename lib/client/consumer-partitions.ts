@@ -46,6 +46,8 @@ export class HeldPartition {
   isPaused = false
   /** To be let go of: nothing is read any more. */
   isRevoked = false
+  /** Its topic was deleted, as far as the server knows. The group will say that it is lost. */
+  isMissing = false
   /** Raised whenever what was fetched, or is being fetched, is no longer wanted (M1). */
   turn = 0
 
@@ -69,7 +71,7 @@ export class HeldPartition {
   }
 
   get isWanted(): boolean {
-    return !this.isPaused && !this.isRevoked
+    return !this.isPaused && !this.isRevoked && !this.isMissing
   }
 
   /** Something was processed that the group does not know of. */

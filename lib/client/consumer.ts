@@ -284,6 +284,7 @@ export class Consumer implements AsyncIterableIterator<ConsumedRecord> {
     await this.#letGo(present(news.revoked))
     if (this.#session.stopped.aborted || this.#session.isGone) return
     await this.#takeUp(news.assigned)
+    for (const held of this.#held.all()) held.isMissing = false
     // Last: whoever fails before is told the same again.
     this.#session.epoch = news.epoch
   }
@@ -406,9 +407,9 @@ export class Consumer implements AsyncIterableIterator<ConsumedRecord> {
           break
         case 'UNKNOWN_TOPIC':
         case 'UNKNOWN_PARTITION':
-          // Gone, and the group will notice; asked for everything, it looks.
-          this.#session.epoch = 0
-          failed = new HighwaterError(error.code, error.message, { retriable: true, cause: error })
+          // An id that is gone never comes back. The group notices within a third of the session.
+          held.isMissing = true
+          onRetry?.(error)
           break
         default:
           if (!mayRepeat(error)) throw error

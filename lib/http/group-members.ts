@@ -59,6 +59,11 @@ export const groupMemberRoutes: readonly Route[] = [
                 member_id: { ...text, description: 'Fresh for every joining; otherwise one is made' },
                 instance_id: { ...text, description: 'Of a static member: who comes back under it needs no rebalance' },
                 client_id: text,
+                epoch: {
+                  ...count,
+                  description:
+                    'Of a member that changes its subscription: that of its last answer. Refused if it was evicted',
+                },
                 topics: arrayOf(text),
                 topic_pattern: { ...text, description: 'A regular expression that matches whole names, now and later' },
                 assignor: { enum: assignorNames, default: 'cooperative-sticky' },
@@ -216,6 +221,7 @@ async function parseJoin(context: RouteContext): Promise<Parsed<JoinRequest>> {
     'member_id',
     'instance_id',
     'client_id',
+    'epoch',
     'topics',
     'topic_pattern',
     'assignor',
@@ -236,6 +242,7 @@ async function parseJoin(context: RouteContext): Promise<Parsed<JoinRequest>> {
   }
   const numbers: Record<string, number> = {}
   for (const [field, name] of [
+    ['epoch', 'epoch'],
     ['session_timeout_ms', 'sessionTimeoutMs'],
     ['rebalance_timeout_ms', 'rebalanceTimeoutMs'],
   ] as const) {
