@@ -40,7 +40,8 @@ export function createStacks(app: App, deployment: Deployment): Stacks {
     logRetention: isDisposable ? RetentionDays.ONE_WEEK : RetentionDays.ONE_MONTH,
   })
 
-  const output = (id: string, value: string, description: string) => new CfnOutput(service, id, { value, description })
+  const output = (id: string, value: string, description: string, stack = service) =>
+    new CfnOutput(stack, id, { value, description })
   output('HighwaterUrl', highwater.url, 'For `highwater --url`')
   output('HighwaterAuth', deployment.auth.kind, 'What a request must carry: iam, jwt, api-keys or none')
   output('HighwaterBucket', storage.bucket.bucketName, 'Segments', storageStack)
