@@ -143,6 +143,8 @@ const fetchRoute: Route = {
     if (!body.ok) return refusalReply(body)
     const partitions = listOf(body.value, 'partitions', context.settings.groupPartitionsMax, parseFetched)
     if (!partitions.ok) return refusalReply(partitions)
+    const twice = namedTwice(partitions.value)
+    if (twice !== undefined) return refusalReply(twice)
     const wait = parseWait(context, body.value)
     if (!wait.ok) return refusalReply(wait)
     const fetched = await context.log.fetchMany({ partitions: partitions.value, ...wait.value })
@@ -179,6 +181,17 @@ function parseFetched(item: Fields): Parsed<FetchManyRequest['partitions'][numbe
   }
 }
 
+/** An answer could not say which of the two it is of. */
+function namedTwice(partitions: FetchManyRequest['partitions']): Refusal | undefined {
+  const seen = new Set<string>()
+  for (const { topic, partition } of partitions) {
+    const name = `${topic}/${partition}`
+    if (seen.has(name)) return refusal('INVALID_REQUEST', `partitions names ${name} twice.`)
+    seen.add(name)
+  }
+  return undefined
+}
+
 type Wait = Omit<FetchManyRequest, 'partitions'> & { readonly bytesMax: number }
 
 function parseWait(context: RouteContext, fields: Fields): Parsed<Wait> {
@@ -205,13 +218,15 @@ function parseWait(context: RouteContext, fields: Fields): Parsed<Wait> {
   }
 }
 
+type Asked = Pick<Position, 'topic' | 'partition' | 'offset'> & { readonly topicId?: TopicId }
+
 /** @param asked where each partition was to be read from */
 function polledReply(
   context: RouteContext,
   type: PollType,
   membership: Membership | undefined,
   partitions: readonly PolledPartition[],
-  asked: readonly Pick<Position, 'topic' | 'partition' | 'offset'>[],
+  asked: readonly Asked[],
   wait: Wait,
 ): Reply {
   const said = membership === undefined ? {} : { membership: membershipText(membership) }
@@ -221,7 +236,10 @@ function polledReply(
     const batches = partitions.flatMap((partition) => (partition.ok ? [partition.batches] : []))
     return { status: 200, headers, body: encodePollFrame({ ...said, partitions: listed }, batches) }
   }
-  const offsets = new Map(asked.map(({ topic, partition, offset = 0 }) => [`${topic}/${partition}`, offset]))
+  // A member may hold two partitions of one name for a while: of a topic, and of the one that was created in its place.
+  const offsets = new Map(
+    asked.map(({ topic, topicId, partition, offset = 0 }) => [`${topicId ?? topic}/${partition}`, offset]),
+  )
   const listed = partitionsJson(context, type, partitions, offsets, wait)
   const before = membership === undefined ? '{' : `${JSON.stringify(said).slice(0, -1)},`
   return { status: 200, headers, body: `${before}"partitions":[${listed.join(',')}]}` }
@@ -270,7 +288,7 @@ function partitionsJson(
       recordsMax: recordsLeft,
       decompressedBytesMax: context.settings.decompressedBytesMax,
     }
-    const offset = offsets.get(`${topic}/${partition}`) ?? 0
+    const offset = offsets.get(`${polled.topicId}/${partition}`) ?? offsets.get(`${topic}/${partition}`) ?? 0
     const read = recordsJson(topic, polled, offset, format, limits, context.codecs)
     if (!read.ok) {
       refused(faultText(polled, read))
