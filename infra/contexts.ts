@@ -26,6 +26,8 @@ export interface Deployment {
   readonly alarmTopicArn?: string
   readonly dashboard: boolean
   readonly tracing: boolean
+  /** To work on instead of the stack's own. */
+  readonly table?: string
   readonly settings: Partial<Settings>
 }
 
@@ -81,6 +83,11 @@ export const contextsTable = {
     meaning: 'Where alarms are sent. Without it they can only be looked at.',
   },
   dashboard: { values: '`true`, `false`', default: '`true`', meaning: 'The CloudWatch dashboard.' },
+  table: {
+    values: 'the name of a table',
+    default: "the stack's own",
+    meaning: 'A restored table to work on ([Restoring](#restoring)). The stack keeps its own beside it.',
+  },
   tracing: { values: '`true`, `false`', default: '`false`', meaning: 'AWS X-Ray traces of the functions.' },
   settings: {
     values: 'a JSON object',
@@ -155,6 +162,9 @@ export function parseContexts(
     failures.push(`alarmTopicArn must be the ARN of an SNS topic, not ${alarmTopicArn}`)
   if (alarmTopicArn !== undefined && !alarms) failures.push('alarmTopicArn says where alarms go, but alarms=false')
   const tracing = flag('tracing', false)
+  const table = text('table')
+  if (table !== undefined && !/^[\w.-]{3,255}$/.test(table))
+    failures.push(`table must be the name of a table of this account and region, not ${table}`)
   const auth = parseAuth()
   const settings = parseOwnSettings()
 
@@ -181,6 +191,7 @@ export function parseContexts(
       ...(alarmTopicArn === undefined ? {} : { alarmTopicArn }),
       dashboard: flag('dashboard', true),
       tracing,
+      ...(table === undefined ? {} : { table }),
       settings,
     },
   }

@@ -1,6 +1,6 @@
 /** A function of functions/, with a role and a log of its own. */
 import { join } from 'node:path'
-import { Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib'
+import { Duration, RemovalPolicy, Stack, Token, Validations } from 'aws-cdk-lib'
 import { Effect, Policy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import {
   ApplicationLogLevel,
@@ -198,7 +198,8 @@ function statementOf({ actions, on }: Permission, { bucket, table }: HighwaterSt
  * properties of its revision before that.
  */
 function inStackOf(scope: Construct, holder: Construct, value: string): string {
-  return Stack.of(holder) === Stack.of(scope) ? value : Stack.of(holder).exportValue(value)
+  const isHere = Stack.of(holder) === Stack.of(scope) || !Token.isUnresolved(value)
+  return isHere ? value : Stack.of(holder).exportValue(value)
 }
 
 /** The bucket as cdk-nag writes it: where it is in another stack, by the name of what that stack exports. */

@@ -1,7 +1,7 @@
 /** The metrics that the alarms and the dashboard look at. */
 import type { Duration } from 'aws-cdk-lib'
 import { MathExpression, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch'
-import type { Table } from 'aws-cdk-lib/aws-dynamodb'
+import type { ITable, Table } from 'aws-cdk-lib/aws-dynamodb'
 import type { IFunction } from 'aws-cdk-lib/aws-lambda'
 import {
   commitRefusals,
@@ -59,7 +59,13 @@ export function ofFunction(made: IFunction, name: string, statistic: string, per
   return made.metric(name, { statistic, period, ...(label === undefined ? {} : { label }) })
 }
 
-export function ofTable(table: Table, name: string, period: Duration, label: string, operation?: string): Metric {
+export function ofTable(
+  table: ITable | Table,
+  name: string,
+  period: Duration,
+  label: string,
+  operation?: string,
+): Metric {
   return new Metric({
     namespace: 'AWS/DynamoDB',
     metricName: name,

@@ -19,11 +19,16 @@ export function createStacks(app: App, deployment: Deployment): Stacks {
   const props: StackProps = {
     description: `Highwater, a serverless log (${stage})`,
     tags: { Application: 'Highwater', Stage: stage },
+    // The API's URL goes with the stack, and what is retained has to be imported again.
+    terminationProtection: !isDisposable,
   }
   const isSeparate = deployment.stacks === 'separate'
   const service = new Stack(app, isSeparate ? `${name}-Service` : name, props)
   const storageStack = isSeparate ? new Stack(app, `${name}-Storage`, props) : service
-  const storage = new HighwaterStorage(storageStack, 'Storage', { isDisposable })
+  const storage = new HighwaterStorage(storageStack, 'Storage', {
+    isDisposable,
+    ...(deployment.table === undefined ? {} : { restoredTableName: deployment.table }),
+  })
   const highwater = new Highwater(service, 'Log', {
     storage,
     compute: deployment.compute,

@@ -5,7 +5,7 @@
 
 import type { CfnResource } from 'aws-cdk-lib'
 import { Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib'
-import { AttributeType, BillingMode, StreamViewType, Table } from 'aws-cdk-lib/aws-dynamodb'
+import { AttributeType, BillingMode, type ITable, StreamViewType, Table } from 'aws-cdk-lib/aws-dynamodb'
 import { AnyPrincipal, Effect, PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import { BlockPublicAccess, Bucket, BucketEncryption, type IBucket, ObjectOwnership } from 'aws-cdk-lib/aws-s3'
 import { Construct } from 'constructs'
@@ -21,6 +21,11 @@ export interface HighwaterStorageProps {
    * @default the ids on the way from the stack to the construct that holds this one
    */
   readonly logicalIdPrefix?: string
+  /**
+   * Of a table in this account and region to work on instead of the one that is made here, which is kept: one that was restored.
+   * @default the one that is made here
+   */
+  readonly restoredTableName?: string
   /**
    * Where S3 writes access logs of the bucket.
    * @default none: they cost a request per request, and the API's access log says who did what
@@ -38,7 +43,8 @@ export const deletedObjectDays = recoveryDays + 1
 
 export class HighwaterStorage extends Construct {
   readonly bucket: Bucket
-  readonly table: Table
+  /** The one that functions work on. */
+  readonly table: Table | ITable
   readonly isDisposable: boolean
 
   constructor(scope: Construct, id: string, props: HighwaterStorageProps = {}) {
@@ -83,7 +89,7 @@ export class HighwaterStorage extends Construct {
           'Only the functions of this log read and write segments, and the access log of the API says for whom. A log line per object would cost as much as the request. `serverAccessLogs` turns it on.',
       })
 
-    this.table = new Table(this, 'Metadata', {
+    const table = new Table(this, 'Metadata', {
       partitionKey: { name: 'pk', type: AttributeType.STRING },
       sortKey: { name: 'sk', type: AttributeType.STRING },
       billingMode: BillingMode.PAY_PER_REQUEST,
@@ -94,7 +100,9 @@ export class HighwaterStorage extends Construct {
       deletionProtection: !isDisposable,
       removalPolicy,
     })
-    pin(this.table.node.defaultChild, `${logicalIdPrefix}Metadata`)
+    pin(table.node.defaultChild, `${logicalIdPrefix}Metadata`)
+    this.table =
+      props.restoredTableName === undefined ? table : Table.fromTableName(this, 'Restored', props.restoredTableName)
   }
 
   /** What no role's policy can undo, since a deny wins over every allow. */

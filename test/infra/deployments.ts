@@ -9,6 +9,7 @@ export const deployments: readonly Contexts[] = [
   { auth: 'jwt', jwtIssuer: 'https://login.example', jwtAudience: 'log', cors: 'https://a.example', alarms: 'false' },
   { auth: 'none', functionUrl: 'true', cors: '*', dashboard: 'false' },
   { functionUrl: 'true', alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alerts' },
+  { table: 'Highwater-restored', stacks: 'separate' },
   { compute: 'web' },
   { compute: 'web', auth: 'api-keys', stacks: 'separate' },
   { compute: 'web', auth: 'none', stage: 'dev' },

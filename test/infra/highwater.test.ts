@@ -198,6 +198,13 @@ describe('the stack', () => {
     assert.deepEqual([service.stackName, storage.stackName], ['Highwater-staging-Service', 'Highwater-staging-Storage'])
   })
 
+  it('is not deleted by a slip of the hand, unless it is one of dev', () => {
+    const isProtected = (contexts: object) => synthesise({ ...contexts }).stacks.service.terminationProtection
+    assert.equal(isProtected({}), true)
+    assert.equal(isProtected({ stacks: 'separate' }), true)
+    assert.equal(isProtected({ stage: 'dev' }), false)
+  })
+
   for (const contexts of deployments)
     it(`refers to nothing that is not in it, with ${JSON.stringify(contexts)}`, () => {
       const { service, storage } = synthesise(contexts)

@@ -133,6 +133,20 @@ describe('the storage', () => {
     ])
   })
 
+  it('can be worked on in a table that was restored, beside its own', () => {
+    const { resources } = synthesise({ table: 'Highwater-restored' })
+    assert.equal(resources.HighwaterMetadata?.DeletionPolicy, 'Retain')
+    const functions = ofType(resources, 'AWS::Lambda::Function').map(([, { Properties }]) => Properties)
+    for (const { Environment } of functions) assert.equal(Environment.Variables.HIGHWATER_TABLE, 'Highwater-restored')
+    for (const [, { Properties }] of ofType(resources, 'AWS::IAM::Policy'))
+      for (const { Action, Resource } of Properties.PolicyDocument.Statement as Statement[])
+        if (String(Action).startsWith('dynamodb'))
+          assert.match(
+            flat(Resource),
+            /^arn:<AWS::Partition>:dynamodb:<AWS::Region>:<AWS::AccountId>:table\/Highwater-restored$/,
+          )
+  })
+
   it('writes access logs of the bucket where it is told to', () => {
     const stack = new Stack(createApp(), 'Theirs')
     const logs = new Bucket(stack, 'Logs')
