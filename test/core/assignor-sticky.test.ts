@@ -83,12 +83,12 @@ test('the partitions of a topic are spread over members with different subscript
     B: 'cold:2,3 hot:2,3 yours:0',
   })
   const before = new Map([
-    ['A', load('', 'cold:0,1,2 mine:0').owned],
-    ['B', load('', 'hot:0,1,2 yours:0').owned],
+    ['A', load('', 'hot:0,1,2 mine:0').owned],
+    ['B', load('', 'cold:0,1,2 yours:0').owned],
   ])
   assert.deepEqual(shown(assign('sticky', members(topicsOf, before), topics)), {
-    A: 'cold:0,1,2 hot:3 mine:0',
-    B: 'cold:3 hot:0,1,2 yours:0',
+    A: 'cold:3 hot:0,1,2 mine:0',
+    B: 'cold:0,1,2 hot:3 yours:0',
   })
 })
 
@@ -312,7 +312,7 @@ test('nothing is more even, and nothing as even leaves more where it was: all as
       if (best === undefined) return
       assert.deepEqual({ unevenness: unevenness(assigned), kept: keptOnce(group, assigned) }, best)
     }),
-    { numRuns: 1_000 },
+    { numRuns: 500 },
   )
 })
 
