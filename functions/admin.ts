@@ -10,8 +10,8 @@ import { adminRoutes } from '../lib/http/admin-routes.ts'
 import { type RouteElsewhere, routeElsewhere } from '../lib/http/elsewhere.ts'
 import { openApiRoute } from '../lib/http/openapi-route.ts'
 import { adminPart } from '../lib/log/part-admin.ts'
-import { fetchPart } from '../lib/log/part-fetch.ts'
-import { groupsPart } from '../lib/log/part-groups.ts'
+import { groupAdminPart } from '../lib/log/part-group-admin.ts'
+import { offsetsPart } from '../lib/log/part-offsets.ts'
 import { type Served, serveFunction } from './environment.ts'
 
 declare const HIGHWATER_ROUTES_ELSEWHERE: readonly RouteElsewhere[]
@@ -27,6 +27,6 @@ const routes =
         ...HIGHWATER_ROUTES_ELSEWHERE.map(routeElsewhere),
       ]
 
-export const served: Served = { log: [adminPart, fetchPart, groupsPart], routes, work: 'admin' }
+export const served: Served = { log: [adminPart, offsetsPart, groupAdminPart], routes, work: 'admin' }
 
 export const handler = serveFunction('admin', served)

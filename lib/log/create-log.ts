@@ -6,6 +6,7 @@ import type { Log, LogPorts } from './log.ts'
 import { adminPart } from './part-admin.ts'
 import { fetchPart } from './part-fetch.ts'
 import { groupsPart } from './part-groups.ts'
+import { offsetsPart } from './part-offsets.ts'
 import { producePart } from './part-produce.ts'
 
 /**
@@ -18,6 +19,7 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
     ...base,
     ...producePart(engine),
     ...fetchPart(engine),
+    ...offsetsPart(engine),
     ...adminPart(engine),
     ...groupsPart(engine),
   }

@@ -1,17 +1,18 @@
-/** Puts the use cases of groups together. */
+/** Puts the use cases of groups together, but for the poll, which reads records (part-groups.ts). */
 import type { Engine } from './engine.ts'
-import { fetchMany } from './fetch-many.ts'
 import { GroupAdmin } from './group-admin.ts'
 import type { Groups } from './group-api.ts'
 import { GroupMembers } from './group-members.ts'
 import { GroupOffsets } from './group-offsets.ts'
-import { poll } from './group-poll.ts'
 import { GroupStore } from './group-store.ts'
 
-export function createGroups({ context, topics, chunks, answer, ending }: Engine): {
-  readonly groups: Groups
+export interface MadeGroups {
+  readonly groups: Omit<Groups, 'poll'>
+  readonly members: GroupMembers
   readonly admin: GroupAdmin
-} {
+}
+
+export function createGroups({ context, topics, chunks, answer }: Engine): MadeGroups {
   const store = new GroupStore(context)
   const offsets = new GroupOffsets(context, store, topics)
   const members = new GroupMembers(context, store, offsets, topics)
@@ -20,18 +21,9 @@ export function createGroups({ context, topics, chunks, answer, ending }: Engine
     await members.removeAll(id)
     await offsets.remove(id, () => true)
   }
-  const groups: Groups = {
+  const groups: MadeGroups['groups'] = {
     join: (request) => answer(() => members.join(request), 'unseen'),
     heartbeat: (request) => answer(() => members.heartbeat(request), 'unseen'),
-    poll: (request) =>
-      answer(
-        () =>
-          poll(context, members, (wanted) => fetchMany(context, topics, chunks, wanted), {
-            ...request,
-            signal: ending(request.signal),
-          }),
-        'unseen',
-      ),
     leave: (group, memberId) => answer(() => members.leave(group, memberId), 'unseen'),
 
     commit: (group, wanted) => answer(() => admin.commit(group, wanted)),
@@ -44,5 +36,5 @@ export function createGroups({ context, topics, chunks, answer, ending }: Engine
     deleteOffsets: (group, partitions) => answer(() => admin.deleteOffsets(group, partitions)),
     delete: (group) => answer(() => admin.delete(group), 'unseen'),
   }
-  return { groups, admin }
+  return { groups, members, admin }
 }

@@ -5,6 +5,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { appendBench } from './append.ts'
+import { coldStart, coldStartTable } from './cold-start.ts'
 import { commitsBench } from './commits.ts'
 import { fetchBench } from './fetch.ts'
 import { type Figure, table } from './figures.ts'
@@ -45,6 +46,10 @@ if (figures.length > 0) parts.push(table(figures))
 const notes = figures.flatMap(({ what, note }) => (note === undefined ? [] : [`- ${what}: ${note}`]))
 if (notes.length > 0) parts.push(notes.join('\n'))
 if (isWanted('long-partition')) parts.push(await longPartitionTable())
+if (isWanted('cold-start'))
+  parts.push(
+    `Functions’ bundles, and how long a fresh process takes to import one:\n\n${coldStartTable(await coldStart())}`,
+  )
 parts.push(
   `${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model.trim()}, ${seconds(startedMs)} s.`,
 )

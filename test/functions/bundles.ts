@@ -17,6 +17,7 @@ export const functionNames: readonly BundledName[] = [
 
 export interface Bundle {
   readonly code: string
+  readonly sourceMap: string
   readonly sizeBytes: number
   /** Of this repository, by path; and packages, by name. */
   readonly modules: ReadonlySet<string>
@@ -46,6 +47,7 @@ function bundleOf({ outputFiles, metafile }: BuildResult<typeof made>): Bundle {
   if (file === undefined || output === undefined) throw new Error('esbuild made no code')
   return {
     code: file.text,
+    sourceMap: outputFiles.find(({ path }) => path.endsWith('.map'))?.text ?? '',
     sizeBytes: file.contents.byteLength,
     modules: new Set(usedModules(output)),
     imports: output.imports.map(({ path }) => path),
