@@ -2,5 +2,6 @@
 import { groupMemberRoutes } from './group-members.ts'
 import { groupPollRoutes } from './group-poll.ts'
 import type { Route } from './route.ts'
+import { v2ConsumerRoutes } from './v2-consumers.ts'
 
-export const consumeRoutes: readonly Route[] = [...groupMemberRoutes, ...groupPollRoutes]
+export const consumeRoutes: readonly Route[] = [...v2ConsumerRoutes, ...groupMemberRoutes, ...groupPollRoutes]

@@ -8,10 +8,18 @@ import type { Offset } from '../core/names.ts'
 import { decodeBatch, type LogRecord } from '../core/record-batch.ts'
 import type { Fetched } from '../log/log.ts'
 
-/** How keys and values are embedded: as base64, or as the JSON that they are. */
-export type EmbeddedFormat = 'binary' | 'json'
+/** How keys and values are embedded: as base64, as the JSON that they are, or as strings of the UTF-8 that they are. */
+export type EmbeddedFormat = 'binary' | 'json' | 'text'
 
-export interface RecordsJson {
+/** What stands in an answer. */
+export interface AnswerSize {
+  /** Of keys, values and headers. */
+  readonly bytes: number
+  /** Of the JSON. */
+  readonly textBytes: number
+}
+
+export interface RecordsJson extends AnswerSize {
   readonly ok: true
   /** Of one record each. */
   readonly records: readonly string[]
@@ -25,6 +33,8 @@ export interface RecordLimits {
   /** Of the JSON, which is a hundred times its records where they are small or compressed; the first record stands here, too. @default no limit */
   readonly textBytesMax?: number
   readonly recordsMax?: number
+  /** Of other partitions, in the same answer: it counts, and there is a first record already. */
+  readonly before?: AnswerSize
   /** Of one batch, see `decompressedBytesMax`. */
   readonly decompressedBytesMax: number
 }
@@ -45,8 +55,9 @@ export function recordsJson(
   const middle = `,"partition":${fetched.partition},"offset":`
   const { bytesMax, recordsMax = Number.POSITIVE_INFINITY, textBytesMax = Number.POSITIVE_INFINITY } = limits
   const records: string[] = []
-  let bytes = 0
-  let textBytes = 0
+  let { bytes, textBytes } = limits.before ?? { bytes: 0, textBytes: 0 }
+  let isFirst = limits.before === undefined
+  const taken = (nextOffset: Offset): RecordsJson => ({ ok: true, records, nextOffset, bytes, textBytes })
   for (const batches of fetched.batches) {
     for (let at = 0; at < batches.length; ) {
       const batch = decodeBatch(batches, at, codecs, limits.decompressedBytesMax)
@@ -57,37 +68,39 @@ export function recordsJson(
       if (batch.header.isControl) continue
       for (const record of batch.records) {
         if (record.offset < offset) continue
-        if (records.length > 0 && bytes + sizeOf(record) > bytesMax)
-          return { ok: true, records, nextOffset: record.offset }
-        if (records.length >= recordsMax) return { ok: true, records, nextOffset: record.offset }
+        if (!isFirst && bytes + sizeOf(record) > bytesMax) return taken(record.offset)
+        if (records.length >= recordsMax) return taken(record.offset)
         const key = embed(record.key, format)
         const value = embed(record.value, format)
         if (key === undefined || value === undefined) {
-          if (records.length > 0) return { ok: true, records, nextOffset: record.offset }
+          if (records.length > 0) return taken(record.offset)
           return refusal(
             'NOT_ACCEPTABLE',
-            `The ${key === undefined ? 'key' : 'value'} of the record at offset ${record.offset} of ${topic}/${fetched.partition} is not JSON; read it as application/vnd.kafka.binary.v2+json.`,
+            `The ${key === undefined ? 'key' : 'value'} of the record at offset ${record.offset} of ${topic}/${fetched.partition} is not ${format === 'json' ? 'JSON' : 'UTF-8'}; read it as application/vnd.kafka.binary.v2+json.`,
           )
         }
         const text = `${prefix}${key},"value":${value}${middle}${record.offset},"timestamp":${record.timestampMs},"headers":${headersJson(record)}}`
-        textBytes += Buffer.byteLength(text) + 1
-        if (records.length > 0 && textBytes > textBytesMax) return { ok: true, records, nextOffset: record.offset }
+        const length = Buffer.byteLength(text) + 1
+        if (!isFirst && textBytes + length > textBytesMax) return taken(record.offset)
+        isFirst = false
+        textBytes += length
         bytes += sizeOf(record)
         records.push(text)
       }
     }
   }
-  return { ok: true, records, nextOffset: fetched.nextOffset }
+  return taken(fetched.nextOffset)
 }
 
 const textDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** undefined: it is not JSON. */
+/** undefined: it is not JSON, or not UTF-8. */
 function embed(bytes: Uint8Array | null, format: EmbeddedFormat): string | undefined {
   if (bytes === null) return 'null'
   if (format === 'binary') return `"${base64(bytes)}"`
   try {
     const text = textDecoder.decode(bytes)
+    if (format === 'text') return JSON.stringify(text)
     JSON.parse(text)
     return text
   } catch {

@@ -91,9 +91,12 @@ export function informed(state: InstanceState, membership: Membership, isLetting
   for (const { topic, topicId, partition, claim, offset } of taken) {
     const held = known.get(idOf({ topicId, partition }))
     const begun = offset === undefined ? {} : { position: offset, committed: offset }
-    // What it has already it goes on with: it only joined again, under the same id.
-    const isKept = held?.claim === claim
-    holding.set(idOf({ topicId, partition }), isKept ? held : { topic, topicId, partition, claim, ...begun })
+    // What it has already it goes on with, if nobody has committed since: it only joined again, under the same id.
+    const isKept = held !== undefined && (held.claim === claim || held.committed === offset)
+    holding.set(
+      idOf({ topicId, partition }),
+      isKept ? { ...held, claim } : { topic, topicId, partition, claim, ...begun },
+    )
   }
   return {
     ...state,
