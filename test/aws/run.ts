@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
+import { cloudVariable } from './cloud/cloud.ts'
 import { deviations } from './deviations.ts'
 import type { Engine, Engines, RunningEngine } from './engines.ts'
 import { enginesVariable, startDynamoDbLocal, startLocalStack, startMiniStack } from './engines.ts'
@@ -62,13 +63,17 @@ async function startEngines(): Promise<Engines> {
 async function runSuites(engines: Engines): Promise<number> {
   const named = process.argv.slice(2)
   const files = named.length > 0 ? named : globSync('test/aws/*.aws.ts', { cwd: root })
-  const { AWS_ENDPOINT_URL: _endpoint, ...environment } = process.env
+  const { AWS_ENDPOINT_URL: endpoint, ...environment } = process.env
   const leftOut = deviations.map(({ sentence }) => `--test-skip-pattern=${sentence}`)
   const parameters = ['--test', '--test-concurrency=1', '--test-reporter=spec', ...leftOut, ...files.sort()]
   suites = spawn(process.execPath, parameters, {
     cwd: root,
     stdio: 'inherit',
-    env: { ...environment, [enginesVariable]: JSON.stringify(engines) },
+    env: {
+      ...environment,
+      [enginesVariable]: JSON.stringify(engines),
+      ...(endpoint === undefined || endpoint === '' ? {} : { [cloudVariable]: endpoint }),
+    },
   })
   const [code] = (await once(suites, 'exit')) as [number | null]
   for (const { sentence, reason } of deviations) console.log(`left out: "${sentence}". ${reason}`)

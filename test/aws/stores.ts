@@ -38,13 +38,12 @@ export interface Store<Adapter, Options = ServiceOptions> {
   delete(): Promise<void>
 }
 
-export async function newTable(engine: Engine): Promise<Store<DynamoDbMetadata, DynamoDbMetadataOptions>> {
-  const name = `highwater-test-${randomBytes(6).toString('hex')}`
+/** A table as the stack makes one, as far as a store is concerned. */
+export async function createTable(engine: Engine, name: string): Promise<void> {
   const admin = new DynamoDBClient(serviceOf(engine))
-  const table = { TableName: name }
   await admin.send(
     new CreateTableCommand({
-      ...table,
+      TableName: name,
       BillingMode: 'PAY_PER_REQUEST',
       AttributeDefinitions: [
         { AttributeName: 'pk', AttributeType: 'S' },
@@ -56,7 +55,13 @@ export async function newTable(engine: Engine): Promise<Store<DynamoDbMetadata, 
       ],
     }),
   )
-  await waitUntilTableExists({ client: admin, maxWaitTime: 120, minDelay: 1 }, table)
+  await waitUntilTableExists({ client: admin, maxWaitTime: 120, minDelay: 1 }, { TableName: name })
+  admin.destroy()
+}
+
+export async function newTable(engine: Engine): Promise<Store<DynamoDbMetadata, DynamoDbMetadataOptions>> {
+  const name = `highwater-test-${randomBytes(6).toString('hex')}`
+  await createTable(engine, name)
   const opened: DynamoDbMetadata[] = []
   return {
     name,
@@ -67,7 +72,8 @@ export async function newTable(engine: Engine): Promise<Store<DynamoDbMetadata, 
     },
     async delete() {
       for (const metadata of opened) metadata.close()
-      await admin.send(new DeleteTableCommand(table))
+      const admin = new DynamoDBClient(serviceOf(engine))
+      await admin.send(new DeleteTableCommand({ TableName: name }))
       admin.destroy()
     },
   }

@@ -34,11 +34,29 @@ interface Flight {
 const partitions = 4
 const dataPath = join(projectDirectory, 'node_modules', 'vega-datasets', 'data', 'flights-20k.json')
 
-/** Runs it all; rejects where a command fails or a record is not as it should be. `onStep` is told as it goes. */
-export async function runFlights(scope: Scope, onStep: (step: Step) => void = () => {}): Promise<Flights> {
+/** A log that is there already. */
+export interface Server {
+  readonly url: string
+  /** What the command line needs to be let in. */
+  readonly env?: Readonly<Record<string, string>>
+  /** @default the web's */
+  readonly fetch?: typeof fetch
+}
+
+/**
+ * Runs it all; rejects where a command fails or a record is not as it should be.
+ * @param onStep is told as it goes
+ * @param there a log to use. @default a server of its own
+ */
+export async function runFlights(
+  scope: Scope,
+  onStep: (step: Step) => void = () => {},
+  there?: Server,
+): Promise<Flights> {
   const directory = await tempDirectory(scope)
-  const server = await startServerProcess(scope, ['--data', join(directory, 'data')])
+  const server: Server = there ?? (await startServerProcess(scope, ['--data', join(directory, 'data')]))
   const env = {
+    ...server.env,
     HIGHWATER_URL: server.url,
     FLIGHTS: directory,
     PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
@@ -58,13 +76,13 @@ export async function runFlights(scope: Scope, onStep: (step: Step) => void = ()
     steps.push(step)
     onStep(step)
   }
-  return { steps, ...(await checkRecords(server.url)) }
+  return { steps, ...(await checkRecords(server)) }
 }
 
 /** By partition: offsets without a hole, each key where it belongs, each key's flights as they were sent, and no others. */
-async function checkRecords(url: string): Promise<Omit<Flights, 'steps'>> {
+async function checkRecords({ url, fetch }: Server): Promise<Omit<Flights, 'steps'>> {
   const data = JSON.parse(await readFile(dataPath, 'utf8')) as readonly Flight[]
-  const stored = await readTopic(url, 'flights', partitions)
+  const stored = await readTopic(url, 'flights', partitions, fetch)
   const sentByKey = Map.groupBy(data, (flight) => flight.origin)
   const next = new Map<string, number>()
   for (const [partition, records] of stored.entries())

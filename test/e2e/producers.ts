@@ -161,15 +161,27 @@ export interface StoredRecord {
 }
 
 /** Every record of a topic, by partition, in the order in which the server answers them, and each partition's end offset. */
-export async function readTopic(url: string, topic: string, partitions: number): Promise<StoredRecord[][]> {
-  return Promise.all(Array.from({ length: partitions }, (_, partition) => readPartition(url, topic, partition)))
+export async function readTopic(
+  url: string,
+  topic: string,
+  partitions: number,
+  fetchWith: typeof fetch = fetch,
+): Promise<StoredRecord[][]> {
+  return Promise.all(
+    Array.from({ length: partitions }, (_, partition) => readPartition(url, topic, partition, fetchWith)),
+  )
 }
 
-async function readPartition(url: string, topic: string, partition: number): Promise<StoredRecord[]> {
+async function readPartition(
+  url: string,
+  topic: string,
+  partition: number,
+  fetchWith: typeof fetch,
+): Promise<StoredRecord[]> {
   const records: StoredRecord[] = []
   for (let offset = 0; ; ) {
     const path = `/topics/${topic}/partitions/${partition}/records?offset=${offset}&max_bytes=1000000`
-    const response = await fetch(url + path, { headers: { accept: 'application/vnd.kafka.binary.v2+json' } })
+    const response = await fetchWith(url + path, { headers: { accept: 'application/vnd.kafka.binary.v2+json' } })
     assert.equal(response.status, 200, await response.clone().text())
     for (const record of (await response.json()) as (StoredRecord & { readonly key: string | null })[])
       records.push({ ...record, key: textOf(record.key ?? ''), value: textOf(record.value) })

@@ -57,9 +57,14 @@ export async function startServerProcess(t: Scope, args: readonly string[]): Pro
 export async function run(
   command: string,
   args: readonly string[],
-  { input, env = {}, timeoutMs = 60_000 }: { input?: string; env?: Record<string, string>; timeoutMs?: number } = {},
+  {
+    input,
+    env = {},
+    timeoutMs = 60_000,
+    cwd = projectDirectory,
+  }: { input?: string; env?: Record<string, string>; timeoutMs?: number; cwd?: string } = {},
 ): Promise<Ended> {
-  const child = spawn(command, args, { env: { ...process.env, ...env }, cwd: projectDirectory })
+  const child = spawn(command, args, { env: { ...process.env, ...env }, cwd })
   const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs)
   child.stdin.on('error', () => {})
   child.stdin.end(input)
