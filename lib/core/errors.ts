@@ -160,7 +160,8 @@ export const errorCatalogue = {
     restCode: 40903,
     kafkaCode: 22,
     retriable: false,
-    effects: 'none',
+    // A commit that the store applied twice, with the claim of another in between, is refused though it counted.
+    effects: 'possible',
     whatToDo: 'Go on without this partition: another member has taken it over. The next heartbeat says what to do.',
   },
   GROUP_MAX_SIZE_REACHED: {
