@@ -47,7 +47,12 @@ export async function poll(
     }
   }
 
-  const watching = waitMs > 0 ? watch() : Promise.resolve()
+  let failure: unknown
+  // Nobody waits for it while records are waited for: that it failed is kept until somebody does.
+  const watching = (waitMs > 0 ? watch() : Promise.resolve()).catch((error: unknown) => {
+    failure = error
+    interrupt()
+  })
   try {
     const wanted = request.holding.flatMap(({ topic, topicId, partition, offset }) =>
       offset === undefined ? [] : [{ topic, topicId, partition, offset }],
@@ -62,6 +67,7 @@ export async function poll(
     })
     isOver.abort()
     await watching
+    if (failure !== undefined) throw failure
     if (!fetched.ok) return fetched
     // Who was evicted gets no records: its next poll would not go on from them.
     if (news !== undefined && !news.ok) return news
