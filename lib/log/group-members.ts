@@ -12,7 +12,7 @@ import type { MemberOptions } from '../core/group.ts'
 import { dutiesOf, join, overdueMembers, refresh, release, remove } from '../core/group.ts'
 import { formatClaim, parseClaim } from '../core/group-offset.ts'
 import type { GroupItem, Item, MemberItem } from '../core/items.ts'
-import { memberKey, membersCollection } from '../core/items.ts'
+import { groupKey, memberKey, membersCollection } from '../core/items.ts'
 import type { EpochMs, GroupId, GroupName, MemberId } from '../core/names.ts'
 import { parseGroupName, parseMemberId } from '../core/names.ts'
 import { hasPartition, minus, partitionSet, partitionsOf } from '../core/partition-set.ts'
@@ -61,7 +61,8 @@ export class GroupMembers {
     const { name, memberId, options } = parsed
     const { clock } = this.#context
     const version = this.#context.newVersion()
-    const beat: MemberItem = { beatMs: clock.now(), sessionTimeoutMs: options.sessionTimeoutMs }
+    const { sessionTimeoutMs } = options
+    let beat: MemberItem = { beatMs: clock.now(), sessionTimeoutMs }
     // Who comes after a crash of all should not wait for what they had: nobody else is there to look.
     const small = await this.#store.find(name)
     if (small !== undefined && small.members > 0) await this.check(name)
@@ -71,6 +72,8 @@ export class GroupMembers {
       const seen = await topicsSeen(this.#topics, group, [options.subscription])
       const joined = join(group, memberId, options, seen, resolveSubscription, clock.now())
       const also: ItemWrite[] = []
+      // Of now: what came before may have taken longer than a session.
+      beat = { beatMs: clock.now(), sessionTimeoutMs }
       if (!group.members.has(memberId))
         also.push({ op: 'put', key: memberKey(group.id, memberId), version, value: json(beat), if: 'absent' })
       if (joined.replaced !== undefined) {
@@ -140,14 +143,18 @@ export class GroupMembers {
       const evicted = await this.#evict(name, gone.slice(at, at + removalsMax), items)
       if (!evicted.ok) return evicted
     }
-    // Of members that are in no group: fenced, or left behind by a late write.
+    // Of members that are in no group: fenced, or left behind by a late write. The group must be the one that was read: who
+    // joined since then is in it.
+    const asRead: ItemWrite = { op: 'check', key: groupKey(name), if: { version: stored.version } }
     for (const [memberId, item] of items) {
       if (group.members.has(memberId) || !this.#isExpired(item.value as unknown as MemberItem, nowMs)) continue
       await this.#context.persist(() =>
-        metadata.write([{ op: 'delete', key: item.key, if: { version: item.version } }]),
+        metadata.write([asRead, { op: 'delete', key: item.key, if: { version: item.version } }]),
       )
     }
     return this.#store.change(name, false, async (present) => {
+      const remembered = await topicsSeen(this.#topics, present, [], 'remembered')
+      if (refresh(present, remembered, resolveSubscription, clock.now()) === present) return { ok: true, next: present }
       const seen = await topicsSeen(this.#topics, present)
       return { ok: true, next: refresh(present, seen, resolveSubscription, clock.now()) }
     })
@@ -222,7 +229,7 @@ export class GroupMembers {
       }
       if (beat.value.isFenced === true) {
         this.#beats.delete(cacheKey)
-        return refusal('FENCED_INSTANCE_ID', `Another member took the place of '${memberId}' under its instance id.`)
+        return fencedInstance(memberId)
       }
       const nowMs = clock.now()
       // A clock that went back must not keep a member from beating.
@@ -248,6 +255,14 @@ export class GroupMembers {
     }
   }
 
+  /** Why a member is not in its group: the beat that this process remembers of it may be from before. */
+  async #absent(name: GroupName, groupId: GroupId, memberId: MemberId): Promise<Refusal> {
+    this.#beats.delete(beatKey(groupId, memberId))
+    const item = await this.#context.persist(() => this.#context.metadata.get(memberKey(groupId, memberId)))
+    const isFenced = (item?.value as unknown as MemberItem | undefined)?.isFenced === true
+    return isFenced ? fencedInstance(memberId) : unknownMember({ group: name, memberId })
+  }
+
   /** Tells a member what has changed for it since `seenEpoch`: what it let go of is freed, what is new is claimed. */
   async #look(
     name: GroupName,
@@ -269,7 +284,7 @@ export class GroupMembers {
       group = changed.group
     }
     const member = group.members.get(memberId)
-    if (member === undefined) return unknownMember({ group: name, memberId })
+    if (member === undefined) return this.#absent(name, group.id, memberId)
     const { assigned, revoked } = dutiesOf(member)
     const claimed = partitionSet(
       holding.flatMap(({ topicId, partition, claim }) =>
@@ -326,22 +341,28 @@ export class GroupMembers {
     return nowMs - beatMs > sessionTimeoutMs
   }
 
-  /** Removes members on the condition that they did not beat since `items` were read. Who did stays. */
+  /**
+   * Removes those of the members that are still to be evicted: who let go meanwhile, or beat since `items` were read, stays. The
+   * beat that was judged must be the last one.
+   */
   async #evict(name: GroupName, memberIds: readonly MemberId[], items: ReadonlyMap<MemberId, Item>): Promise<Changed> {
     const { clock } = this.#context
     return this.#store.change(name, false, async (group) => {
       const also: ItemWrite[] = []
       const gone: MemberId[] = []
+      const nowMs = clock.now()
+      // Who is overdue beats all the time: its present beat is what must not change.
+      const overdue = new Set(overdueMembers(group, nowMs))
       for (const memberId of memberIds) {
         if (!group.members.has(memberId)) continue
-        const seen = items.get(memberId)
-        if (seen !== undefined) {
-          const present = await this.#context.persist(() => this.#context.metadata.get(seen.key))
-          if (present !== undefined && present.version !== seen.version) {
-            // It beat. Who is overdue beats all the time: its present beat is what must not change.
-            if (!overdueMembers(group, clock.now()).includes(memberId)) continue
-            also.push({ op: 'delete', key: seen.key, if: { version: present.version } })
-          } else if (present !== undefined) also.push({ op: 'delete', key: seen.key, if: { version: seen.version } })
+        const key = memberKey(group.id, memberId)
+        const present = await this.#context.persist(() => this.#context.metadata.get(key))
+        if (present === undefined) also.push({ op: 'check', key, if: 'absent' })
+        else {
+          const isSeen = present.version === items.get(memberId)?.version
+          const isSilent = isSeen && this.#isExpired(present.value as unknown as MemberItem, nowMs)
+          if (!isSilent && !overdue.has(memberId)) continue
+          also.push({ op: 'delete', key, if: { version: present.version } })
         }
         gone.push(memberId)
       }
@@ -381,6 +402,10 @@ function json(value: MemberItem): Item['value'] {
 
 function isWhole(value: number, min: number, max: number): boolean {
   return Number.isSafeInteger(value) && value >= min && value <= max
+}
+
+function fencedInstance(memberId: MemberId): Refusal {
+  return refusal('FENCED_INSTANCE_ID', `Another member took the place of '${memberId}' under its instance id.`)
 }
 
 function unknownMember({ group, memberId }: { readonly group: string; readonly memberId: string }): Refusal {

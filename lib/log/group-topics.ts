@@ -11,24 +11,33 @@ import type { Topics } from './topics.ts'
 export const subscriptionTopicsMax = 100
 const topicsAtOnce = 16
 
-/** Topics that the group's members, or these subscriptions, mean; and those that the group knew, as far as they exist. */
+/**
+ * Topics that the group's members, or these subscriptions, mean; and those that the group knew, as far as they exist. What is
+ * written into the group is made of what was read after it: what this process remembers may be from before, and would put a
+ * topic back that was deleted, or created again. `remembered` is good enough to see that nothing has changed.
+ */
 export async function topicsSeen(
   topics: Topics,
-  group: Group | undefined,
+  group: Group,
   more: readonly Subscription[] = [],
+  age: 'now' | 'remembered' = 'now',
 ): Promise<TopicsSeen> {
-  const subscriptions = [...more, ...[...(group?.members.values() ?? [])].map(({ subscription }) => subscription)]
+  const subscriptions = [...more, ...[...group.members.values()].map(({ subscription }) => subscription)]
   if (subscriptions.some(({ kind }) => kind === 'pattern'))
     return new Map((await topics.list()).map((topic) => [topic.name as string, groupTopic(topic)]))
   const names = [
     ...new Set([
-      ...(group?.topics.keys() ?? []),
+      ...group.topics.keys(),
       ...subscriptions.flatMap((subscription) => (subscription.kind === 'topics' ? subscription.topics : [])),
     ]),
   ]
   const seen = new Map<string, GroupTopic>()
   for (let at = 0; at < names.length; at += topicsAtOnce) {
-    const found = await Promise.all(names.slice(at, at + topicsAtOnce).map((name) => topics.resolve(name)))
+    const found = await Promise.all(
+      names
+        .slice(at, at + topicsAtOnce)
+        .map((name) => (age === 'now' ? topics.describeNow(name) : topics.resolve(name))),
+    )
     for (const answer of found) if (answer.ok) seen.set(answer.topic.name, groupTopic(answer.topic))
   }
   return seen

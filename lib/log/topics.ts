@@ -57,6 +57,11 @@ export class Topics {
     return reading
   }
 
+  /** As `describe`, and never older than the call: no read is shared that began before it, and may have hung since. */
+  describeNow(name: string): Promise<Found | Refusal> {
+    return this.#read(name)
+  }
+
   forget(name: string): void {
     this.#cache.delete(name)
   }

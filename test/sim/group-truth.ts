@@ -98,9 +98,11 @@ export class GroupTruth {
   readonly commits: CommitIntent[] = []
   /** Members whose leaving was asked for. */
   readonly leaving = new Set<MemberId>()
+  /** Members again, though their clients do not know that they were none for a while. */
+  readonly unaware = new Set<MemberId>()
   readonly views = new Map<MemberId, MemberView>()
-  /** Whether a joining of this member is under way. */
-  isJoining: (memberId: MemberId) => boolean = () => false
+  /** How many joinings of a member nobody was told the end of: those of a process that died may still have one. */
+  readonly joining = new Map<MemberId, number>()
   /** The most that two clocks may differ. */
   skewMs = 0
   readonly #history: History
@@ -218,9 +220,11 @@ export class GroupTruth {
       this.#checkGone(incarnation, before, group)
     }
     for (const memberId of group.members.keys()) {
-      // A joining that nobody waits for any more may still end: that member is silent, and goes.
+      // A joining that nobody waits for any more may still end. The member that it brings back is silent, and goes; or it is
+      // told with its next answer what is no longer its own.
       const isBack = incarnation.everMembers.has(memberId) && before?.members.has(memberId) !== true
-      if (isBack && !this.isJoining(memberId)) this.#violate('G4', `member ${memberId} is back`)
+      if (isBack) this.unaware.add(memberId)
+      if (isBack && (this.joining.get(memberId) ?? 0) === 0) this.#violate('G4', `member ${memberId} is back`)
       incarnation.everMembers.add(memberId)
     }
     incarnation.group = group
@@ -238,12 +242,14 @@ export class GroupTruth {
           this.#violate('G1', `${where(topicId, partition)} is owned by ${memberId} and ${other}`)
         owners.set(`${topicId}/${partition}`, memberId)
       }
-    for (const [memberId, member] of group.members)
+    for (const [memberId, member] of group.members) {
+      if (this.unaware.has(memberId)) continue
       for (const { topicId, partition } of this.views.get(memberId)?.holding.values() ?? []) {
         const isThere = [...this.#truth.topics.values()].some(({ id, state }) => id === topicId && state === 'live')
         if (isThere && !hasPartition(member.owned, topicId, partition))
           this.#violate('G1', `${memberId} reads ${where(topicId, partition)}, which is no longer its own`)
       }
+    }
   }
 
   /** Who is no longer a member left, was replaced, or was silent or slow for as long as it may be. */

@@ -19,6 +19,7 @@ import { appender, conditional, keyed, producer } from './actors/producers.ts'
 import { fetch, reader, seek, seeker, someTime } from './actors/readers.ts'
 import { Dice } from './dice.ts'
 import { auditGroupNames, settleGroups } from './group-audit.ts'
+import type { History } from './history.ts'
 import type { Slot } from './simulation.ts'
 import { Simulation } from './simulation.ts'
 import type { ChangeWrites } from './stores.ts'
@@ -111,6 +112,7 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
   } catch (error) {
     history.violate('liveness', `${error instanceof Error ? error.message : error}; open: ${openCalls(sim)}`)
   }
+  await noRejections(history)
   return {
     seed,
     violation: history.violation,
@@ -123,6 +125,15 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
     faults: sim.faults,
     swarm,
   }
+}
+
+/** Promises that failed and that nobody has waited for since: in a server they are its end. */
+async function noRejections(history: History): Promise<void> {
+  const note = (error: unknown) =>
+    history.violate('only bugs throw', `nobody waited for ${error instanceof Error ? error.stack : error}`)
+  process.on('unhandledRejection', note)
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('unhandledRejection', note)
 }
 
 function openCalls(sim: Simulation): string {

@@ -67,8 +67,6 @@ export class Simulation {
     this.dice = new Dice(seed)
     this.codecs = codecs
     this.truth = new Truth(this.history, codecs)
-    this.truth.groups.isJoining = (memberId) =>
-      [...this.open.values()].some(({ what }) => what.startsWith('join ') && what.split(' ')[2] === memberId)
     this.#rules = rules
     this.#wrapObjects = wrapObjects
   }

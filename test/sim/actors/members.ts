@@ -56,12 +56,20 @@ export class Member implements MemberView {
 
   async join(request: JoinRequest, patienceMs: number): Promise<Heard<Membership>> {
     const what = `join ${request.group} ${this.memberId} ${shown(request.subscription)}`
+    const { joining } = this.#truth
+    const count = (more: number) => joining.set(this.memberId, (joining.get(this.memberId) ?? 0) + more)
     const heard = await this.#sim.call(
       this.memberId,
       this.#sim.anyProcess(this.#dice),
       what,
-      (log) => log.groups.join(request),
-      (answer) => this.#check(what, answer),
+      (log) => {
+        count(1)
+        return log.groups.join(request)
+      },
+      (answer) => {
+        count(-1)
+        this.#check(what, answer)
+      },
       patienceMs,
     )
     if (heard.kind === 'answered' && heard.answer.ok) {
@@ -140,6 +148,7 @@ export class Member implements MemberView {
 
   /** Takes up, lets go, drops: what an answer says. */
   apply(membership: Membership): void {
+    this.#truth.unaware.delete(this.memberId)
     this.groupId = membership.groupId
     this.epoch = membership.epoch
     for (const { topicId, partition } of membership.lost) this.holding.delete(keyOf(topicId, partition))
