@@ -153,6 +153,11 @@ const consume: readonly Permission[] = [
     on: items('instances/*'),
     why: 'Consumer instances of Kafka REST v2.',
   },
+  {
+    actions: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'],
+    on: items('instance-groups'),
+    why: 'They are counted (consumerInstancesMax).',
+  },
 ]
 
 const admin: readonly Permission[] = [
@@ -221,11 +226,19 @@ const maintain: readonly Permission[] = [
     ...permission,
     rarely: 'A group has members that are gone, or was empty for offsetsRetentionMs, a week.',
   })),
+  { actions: ['dynamodb:Query'], on: items('instance-groups'), why: 'A round looks at every group with instances.' },
+  { actions: ['dynamodb:Query'], on: items('instances/*'), why: 'Consumer instances of Kafka REST v2.' },
   {
-    actions: ['dynamodb:Query', 'dynamodb:DeleteItem'],
+    actions: ['dynamodb:DeleteItem'],
     on: items('instances/*'),
-    why: 'Consumer instances of Kafka REST v2 that were idle for too long.',
-    rarely: 'A group is deleted, or an instance was idle for consumerInstanceTimeoutMs.',
+    why: 'Consumer instances that were idle for too long.',
+    rarely: 'An instance was idle for consumerInstanceTimeoutMs, five minutes.',
+  },
+  {
+    actions: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'],
+    on: items('instance-groups'),
+    why: 'They are counted.',
+    rarely: 'An instance was idle for consumerInstanceTimeoutMs, five minutes.',
   },
 ]
 

@@ -40,6 +40,7 @@ const collections = [
   'members/g',
   'offsets/g',
   'instances/g',
+  'instance-groups',
 ]
 
 describe('who may do what', () => {
