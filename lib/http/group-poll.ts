@@ -25,7 +25,7 @@ import {
   text,
 } from './group-fields.ts'
 import type { Parsed } from './parameters.ts'
-import { type EmbeddedFormat, recordsJson } from './record-json.ts'
+import { type AnswerSize, type EmbeddedFormat, recordsJson } from './record-json.ts'
 import { answerBytesMax, recordsSchema } from './records-read.ts'
 import { jsonType, refusalReply } from './replies.ts'
 import type { JsonSchema, OpenApiResponse, Reply, Route, RouteContext } from './route.ts'
@@ -262,7 +262,7 @@ function dataText({ topic, topicId, partition, nextOffset, startOffset, highWate
 }
 
 /**
- * JSON can be cut at every record, so the limit of records holds to one. A partition that has none left of it is left out: who
+ * JSON can be cut at every record, so the limits of records and of bytes hold to one. A partition that has none left of it is left out: who
  * asks goes on from where it was.
  */
 function partitionsJson(
@@ -275,6 +275,7 @@ function partitionsJson(
   const format: EmbeddedFormat = type === embeddedJsonType ? 'json' : 'binary'
   const texts: string[] = []
   let recordsLeft = wait.recordsMax ?? Number.POSITIVE_INFINITY
+  let before: AnswerSize | undefined
   const refused = (fault: PartitionFault) => texts.push(JSON.stringify(fault))
   for (const polled of partitions) {
     if (!polled.ok) {
@@ -285,7 +286,9 @@ function partitionsJson(
     const { topic, partition } = polled
     const limits = {
       bytesMax: wait.bytesMax,
+      textBytesMax: answerBytesMax(context.settings),
       recordsMax: recordsLeft,
+      ...(before === undefined ? {} : { before }),
       decompressedBytesMax: context.settings.decompressedBytesMax,
     }
     const offset = offsets.get(`${polled.topicId}/${partition}`) ?? offsets.get(`${topic}/${partition}`) ?? 0
@@ -294,6 +297,9 @@ function partitionsJson(
       refused(faultText(polled, read))
       continue
     }
+    // There was no room for its first record.
+    if (read.records.length === 0 && read.nextOffset === offset && polled.nextOffset > offset) continue
+    if (read.records.length > 0) before = { bytes: read.bytes, textBytes: read.textBytes }
     recordsLeft -= read.records.length
     const { bytes: _none, ...front } = dataText({ ...polled, nextOffset: read.nextOffset })
     texts.push(`${JSON.stringify(front).slice(0, -1)},"records":[${read.records.join(',')}]}`)

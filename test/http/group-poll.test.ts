@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { isData, type PollHeader, pollType, readPollFrame } from '../../lib/core/poll-frame.ts'
 import { decodeBatch } from '../../lib/core/record-batch.ts'
+import type { Settings } from '../../lib/core/settings.ts'
 import { batchOf, createHarness } from './harness.ts'
 
 interface Said {
@@ -18,8 +19,8 @@ interface Said {
   }[]
 }
 
-async function world() {
-  const harness = createHarness({ settings: { topicAgeMsMax: 0 } })
+async function world(settings: Partial<Settings> = {}) {
+  const harness = createHarness({ settings: { topicAgeMsMax: 0, ...settings } })
   const { log, codecs } = harness
   assert.ok((await log.createTopic({ name: 't', partitions: 3 })).ok)
   const append = async (partition: number, values: readonly string[]) =>
@@ -83,6 +84,24 @@ describe('fetching many partitions', () => {
       count += read
     }
     assert.deepEqual([count, offsets], [9, [3, 3, 3]])
+  })
+
+  it('has no more JSON than an answer may have, of all partitions together; who is left out comes next time', async () => {
+    const { log, fetchMany, at } = await world({ appendBytesMax: 4_096, fetchBytesMax: 4_096 })
+    const nothings = Array.from({ length: 100 }, () => ({ timestampMs: 1, key: null, value: null }))
+    for (const partition of [0, 1, 2])
+      assert.ok((await log.append({ topic: 't', partition, batches: batchOf(nothings, { compression: 'gzip' }) })).ok)
+    const offsets = [0, 0, 0]
+    for (let turn = 0; turn < 30 && offsets.some((offset) => offset < 100); turn++) {
+      const said = await fetchMany(offsets.map((offset, partition) => at(partition, offset)))
+      const bytes = said.partitions.reduce((sum, { records = [] }) => sum + JSON.stringify(records).length, 0)
+      assert.ok(bytes <= 4_096 + 8, `${bytes} bytes`)
+      for (const { partition, records = [], next_offset = 0 } of said.partitions) {
+        assert.equal(next_offset, (offsets[partition] ?? 0) + records.length)
+        offsets[partition] = next_offset
+      }
+    }
+    assert.deepEqual(offsets, [100, 100, 100])
   })
 
   it('embeds JSON where that is accepted, and refuses by partition what is none', async () => {
