@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander'
 import { HighwaterError } from '../client/highwater.ts'
 import { addConsume } from './consume.ts'
+import { addGroups } from './groups.ts'
 import { CliError, type CliGiven, type CliIo, exitCodes, Output } from './io.ts'
 import { addKeys } from './keys.ts'
 import { addOffsets } from './offsets.ts'
@@ -52,6 +53,7 @@ export function programOf(io: CliIo, given: CliGiven): Command {
   addTopics(program, io)
   addProduce(program, io)
   addConsume(program, io)
+  addGroups(program, io)
   addOffsets(program, io)
   addKeys(program, io, given)
   for (const command of allCommands(program)) command.copyInheritedSettings(program).exitOverride()

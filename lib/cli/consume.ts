@@ -1,10 +1,19 @@
 /** `highwater consume`: prints records, as kcat -C and kafka-console-consumer do; follows the topic unless told to end. */
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { From, Highwater, ReadRecord } from '../client/highwater.ts'
+import { consumeGroup, type GroupFlags } from './consume-group.ts'
 import { joined, jsonFormat, parseFormat, type RecordFormat } from './format.ts'
 import { CliError, type CliIo, exitCodes, Output } from './io.ts'
 import { allPartitions } from './offsets.ts'
-import { collectPartitions, connect, parseTime, type ServerOptions, wholeNumber, withServer } from './options.ts'
+import {
+  collect,
+  collectPartitions,
+  connect,
+  parseTime,
+  type ServerOptions,
+  wholeNumber,
+  withServer,
+} from './options.ts'
 
 /** `-o`: an end, an offset, so many before the end, or a time. */
 export type Beginning =
@@ -15,7 +24,11 @@ export type Beginning =
   | { readonly timestampMs: number }
 
 interface ConsumeFlags extends ServerOptions {
-  readonly topic: string
+  readonly topic?: readonly string[]
+  readonly topicPattern?: string
+  readonly group?: string
+  readonly from?: 'earliest' | 'latest' | 'none'
+  readonly instanceId?: string
   readonly partition?: readonly number[]
   readonly offset: Beginning
   readonly count?: number
@@ -31,7 +44,7 @@ interface ConsumeFlags extends ServerOptions {
 export function addConsume(program: Command, io: CliIo): void {
   withServer(program.command('consume'))
     .description('Print records, and wait for more until it is interrupted.')
-    .requiredOption('-t, --topic <topic>', 'the topic')
+    .option('-t, --topic <topic>', 'the topic; with --group it may be repeated', collect)
     .option('-p, --partition <numbers>', 'these partitions, otherwise all, merged as they come', collectPartitions)
     .option(
       '-o, --offset <offset>',
@@ -39,6 +52,19 @@ export function addConsume(program: Command, io: CliIo): void {
       parseBeginning,
       'beginning',
     )
+    .option(
+      '-g, --group <group>',
+      'as a member of this consumer group: go on after what it has committed, commit what was printed',
+    )
+    .option('--topic-pattern <pattern>', 'with --group: all topics whose whole name matches, now and later')
+    .addOption(
+      new Option('--from <end>', 'with --group: where to begin where it has committed nothing (earliest)').choices([
+        'earliest',
+        'latest',
+        'none',
+      ]),
+    )
+    .option('--instance-id <id>', 'with --group: a static member, who keeps its partitions while it restarts')
     .option('-c, --count <number>', 'exit after so many records', wholeNumber(0))
     .option('-e, --exit', 'exit at the end of the partitions')
     .option(
@@ -50,11 +76,39 @@ export function addConsume(program: Command, io: CliIo): void {
     .option('-D, --delimiter <text>', 'printed after each value', '\\n')
     .option('-Z, --null-text', 'print NULL for null keys and values')
     .option('-q, --quiet', 'say nothing of failures that are tried again')
-    .action((flags: ConsumeFlags) => consume(flags, io))
+    .action((flags: ConsumeFlags, command: Command) => {
+      const isOffsetGiven = command.getOptionValueSource('offset') !== 'default'
+      return flags.group === undefined ? consume(alone(flags), io) : consumeAsMember(flags, isOffsetGiven, io)
+    })
 }
 
-async function consume(flags: ConsumeFlags, io: CliIo): Promise<void> {
-  const format = formatOf(flags)
+/** Without a group: one topic, and nothing that is a group's. */
+function alone(flags: ConsumeFlags): PartitionFlags {
+  const [topic, ...others] = flags.topic ?? []
+  if (topic === undefined) throw new CliError("required option '-t, --topic <topic>' not specified.", exitCodes.usage)
+  if (others.length > 0) throw new CliError('Several topics take a --group.', exitCodes.usage)
+  for (const name of ['topicPattern', 'from', 'instanceId'] as const)
+    if (flags[name] !== undefined)
+      throw new CliError(
+        `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} takes a --group.`,
+        exitCodes.usage,
+      )
+  return { ...flags, topic }
+}
+
+async function consumeAsMember(flags: ConsumeFlags, isOffsetGiven: boolean, io: CliIo): Promise<void> {
+  if (flags.partition !== undefined || isOffsetGiven)
+    throw new CliError('The group says which partitions (-p) and from where (-o); see --from.', exitCodes.usage)
+  // Before anything is read: a format that is none is no reason to become a member.
+  formatOf(flags, '')
+  if (flags.count === 0) return
+  await consumeGroup(flags as GroupFlags, (topic) => formatOf(flags, topic), io)
+}
+
+type PartitionFlags = Omit<ConsumeFlags, 'topic'> & { readonly topic: string }
+
+async function consume(flags: PartitionFlags, io: CliIo): Promise<void> {
+  const format = formatOf(flags, flags.topic)
   if (flags.count === 0) return
   const highwater = connect(flags, io)
   const partitions = flags.partition ?? (await allPartitions(highwater.admin, flags.topic))
@@ -78,7 +132,7 @@ async function consume(flags: ConsumeFlags, io: CliIo): Promise<void> {
 async function consumePartition(
   highwater: Highwater,
   partition: number,
-  flags: ConsumeFlags,
+  flags: PartitionFlags,
   sink: Sink,
   signal: AbortSignal,
   report: (message: string) => void,
@@ -129,8 +183,8 @@ class Sink {
   }
 }
 
-function formatOf(flags: ConsumeFlags): RecordFormat {
-  const { topic, json, format, keySeparator, delimiter } = flags
+function formatOf(flags: Omit<ConsumeFlags, 'topic'>, topic: string): RecordFormat {
+  const { json, format, keySeparator, delimiter } = flags
   if (json === true) {
     if (format !== undefined) throw new CliError('--json and -f exclude each other.', exitCodes.usage)
     return jsonFormat(topic)

@@ -122,9 +122,11 @@ export class ConsumerSession {
   fetch(): Promise<Fetched> {
     const { bytesMax = 1_048_576, bytesMin, decompressedBytesMax = 268_435_456 } = this.#options
     const { timing } = this.#transport
+    // From now on an interruption counts, also while this waits for its turn.
+    if (this.#wake.signal.aborted && !this.stopped.aborted) this.#wake = new AbortController()
+    if (this.#options.signal?.aborted) this.#wake.abort()
+    const { signal } = this.#wake
     return this.#exclusively(async () => {
-      if (this.#wake.signal.aborted && !this.stopped.aborted) this.#wake = new AbortController()
-      const { signal } = this.#wake
       if (this.#idleMs > 0) await this.#transport.sleep(this.#idleMs, signal)
       const startedMs = timing.now()
       const turns = new Map(this.#held.all().map((held) => [held.key, held.turn]))
