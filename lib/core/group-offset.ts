@@ -10,7 +10,7 @@
  *
  * Each of these rules decides what is written on the condition that the item is still the one that was judged.
  */
-import type { EpochMs, MemberId, Offset } from './names.ts'
+import type { EpochMs, GroupId, MemberId, Offset } from './names.ts'
 
 /** Who may commit: a member, since an epoch of its group. `member` is empty where the change came from outside. */
 export interface Claim {
@@ -85,13 +85,25 @@ function committed({ offset, metadata }: Commit, claim: Claim, committedMs: Epoc
   return { offset, ...(metadata === '' ? {} : { metadata }), committedMs, claim }
 }
 
-/** A claim as members carry it: `<epoch>-<member id>`. */
-export function formatClaim({ member, epoch }: Claim): string {
-  return `${epoch}-${member}`
+/** A claim as members carry it, with the incarnation of the group that it is of: member ids and epochs may be the same in the next (D6). */
+export interface CarriedClaim extends Claim {
+  readonly member: MemberId
+  readonly incarnation: string
+}
+
+/** What tells the incarnations of a group apart in a claim: the first of the 22 characters of its id, 48 random bits. */
+export function incarnationOf(groupId: GroupId): string {
+  return groupId.slice(0, 8)
+}
+
+/** `<epoch>-<incarnation>-<member id>` */
+export function formatClaim(incarnation: string, { member, epoch }: Claim): string {
+  return `${epoch}-${incarnation}-${member}`
 }
 
 /** Undefined where it is no claim. */
-export function parseClaim(text: string): Claim | undefined {
-  const match = /^([0-9]{1,15})-([a-zA-Z0-9._-]{1,100})$/.exec(text)
-  return match === null ? undefined : { epoch: Number(match[1]), member: match[2] as MemberId }
+export function parseClaim(text: string): CarriedClaim | undefined {
+  const match = /^([0-9]{1,15})-([a-zA-Z0-9_-]{8})-([a-zA-Z0-9._-]{1,100})$/.exec(text)
+  if (match === null) return undefined
+  return { epoch: Number(match[1]), incarnation: match[2]!, member: match[3] as MemberId }
 }

@@ -10,7 +10,7 @@ import type { Refusal } from '../core/errors.ts'
 import { refusal } from '../core/errors.ts'
 import type { MemberOptions } from '../core/group.ts'
 import { dutiesOf, join, overdueMembers, refresh, release, remove } from '../core/group.ts'
-import { formatClaim, parseClaim } from '../core/group-offset.ts'
+import { formatClaim, incarnationOf, parseClaim } from '../core/group-offset.ts'
 import type { GroupItem, Item, MemberItem } from '../core/items.ts'
 import { groupKey, memberKey, membersCollection } from '../core/items.ts'
 import type { EpochMs, GroupId, GroupName, MemberId } from '../core/names.ts'
@@ -287,9 +287,11 @@ export class GroupMembers {
     if (member === undefined) return this.#absent(name, group.id, memberId)
     const { assigned, revoked } = dutiesOf(member)
     const claimed = partitionSet(
-      holding.flatMap(({ topicId, partition, claim }) =>
-        parseClaim(claim)?.member === memberId ? [[topicId, partition] as const] : [],
-      ),
+      holding.flatMap(({ topicId, partition, claim }) => {
+        const carried = parseClaim(claim)
+        const isOwn = carried?.member === memberId && carried.incarnation === incarnationOf(group.id)
+        return isOwn ? [[topicId, partition] as const] : []
+      }),
     )
     const toClaim = [...partitionsOf(minus(assigned, claimed))]
     const claiming = toClaim.slice(0, claimsPerHeartbeatMax).map(([topicId, partition]) => ({ topicId, partition }))
@@ -305,7 +307,7 @@ export class GroupMembers {
         topic,
         topicId,
         partition,
-        claim: formatClaim(offset.claim),
+        claim: formatClaim(incarnationOf(group.id), offset.claim),
         ...(offset.offset === undefined ? {} : { offset: offset.offset, metadata: offset.metadata ?? '' }),
       })
     }

@@ -5,7 +5,12 @@
 import type { Refusal } from '../core/errors.ts'
 import { refusal, Unavailable } from '../core/errors.ts'
 import type { Claim, Commit, CommitDecision, GroupOffset } from '../core/group-offset.ts'
-import { decideCommitFromOutside, offsetMetadataCharactersMax, parseClaim } from '../core/group-offset.ts'
+import {
+  decideCommitFromOutside,
+  incarnationOf,
+  offsetMetadataCharactersMax,
+  parseClaim,
+} from '../core/group-offset.ts'
 import type { Item, ItemKey } from '../core/items.ts'
 import { groupOffsetKey, groupOffsetsCollection, partitionOfGroupOffset } from '../core/items.ts'
 import type { GroupId, Offset, TopicId } from '../core/names.ts'
@@ -162,6 +167,7 @@ export class GroupOffsets {
         'UNKNOWN_MEMBER_ID',
         'The group has members: only they commit, with the claim that they were given with the partition.',
       )
+    if (claim !== undefined && claim.incarnation !== incarnationOf(groupId)) return fenced(undefined)
     const decide = (present: GroupOffset | undefined): CommitDecision => {
       const commit: Commit = { offset, metadata }
       const nowMs = this.#context.clock.now()
@@ -332,7 +338,7 @@ function fenced(by: Claim | undefined): Refusal {
   return refusal(
     'FENCED_CLAIM',
     by === undefined || by.member === ''
-      ? 'The claim no longer stands: the offset was changed from outside the group, or the partition was never claimed.'
+      ? 'The claim no longer stands: the offset was changed from outside the group, the group was deleted, or the partition was never claimed.'
       : `The partition was claimed by member '${by.member}' in epoch ${by.epoch} of the group.`,
     by === undefined ? undefined : { epoch: by.epoch },
   )

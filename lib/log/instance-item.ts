@@ -143,6 +143,8 @@ export interface InstanceItem extends Omit<InstanceState, 'holding' | 'isManual'
 interface HeldTopic {
   readonly name: string
   readonly id?: TopicId
+  /** The group's incarnation, that the claims are of. */
+  readonly group?: string
   /** By partition: position, committed offset, epoch of the claim. */
   readonly partitions: Readonly<Record<string, readonly (number | null)[]>>
 }
@@ -150,16 +152,21 @@ interface HeldTopic {
 export function formatInstance({ holding, isManual, ...rest }: InstanceState): InstanceItem {
   const topics = new Map<
     string,
-    { name: string; id?: TopicId; partitions: Record<string, readonly (number | null)[]> }
+    { name: string; id?: TopicId; group?: string; partitions: Record<string, readonly (number | null)[]> }
   >()
   for (const { topic, topicId, partition, claim, position, committed: at } of holding) {
-    const key = `${topic} ${topicId}`
+    const { epoch, incarnation } = (claim === undefined ? undefined : parseClaim(claim)) ?? {}
+    const key = `${topic} ${topicId} ${incarnation}`
     let held = topics.get(key)
     if (held === undefined) {
-      held = { name: topic, ...(topicId === undefined ? {} : { id: topicId }), partitions: {} }
+      held = {
+        name: topic,
+        ...(topicId === undefined ? {} : { id: topicId }),
+        ...(incarnation === undefined ? {} : { group: incarnation }),
+        partitions: {},
+      }
       topics.set(key, held)
     }
-    const epoch = claim === undefined ? undefined : parseClaim(claim)?.epoch
     held.partitions[partition] = [position ?? null, at ?? null, epoch ?? null]
   }
   return {
@@ -174,13 +181,13 @@ export function parseInstance({ topics = [], isManual, ...rest }: InstanceItem):
   return {
     ...rest,
     isManual: isManual === true,
-    holding: topics.flatMap(({ name, id, partitions }) =>
+    holding: topics.flatMap(({ name, id, group, partitions }) =>
       Object.entries(partitions).map(
         ([partition, [position, at, epoch]]): Held => ({
           topic: name,
           partition: Number(partition),
           ...(id === undefined ? {} : { topicId: id }),
-          ...(isNumber(epoch) ? { claim: formatClaim({ member, epoch }) } : {}),
+          ...(isNumber(epoch) && group !== undefined ? { claim: formatClaim(group, { member, epoch }) } : {}),
           ...(isNumber(position) ? { position } : {}),
           ...(isNumber(at) ? { committed: at } : {}),
         }),

@@ -8,9 +8,10 @@ import {
   decideCommitFromOutside,
   formatClaim,
   type GroupOffset,
+  incarnationOf,
   parseClaim,
 } from '../../lib/core/group-offset.ts'
-import type { MemberId } from '../../lib/core/names.ts'
+import type { GroupId, MemberId } from '../../lib/core/names.ts'
 
 const claim = (member: string, epoch: number): Claim => ({ member: member as MemberId, epoch })
 const at = (offset: number, metadata = '') => ({ offset, metadata })
@@ -148,36 +149,46 @@ describe('any history of claims and commits', () => {
 })
 
 describe('a claim as text', () => {
-  it('is the claim again', () => {
+  it('is the claim again, with the incarnation of its group', () => {
     fc.assert(
       fc.property(
         fc.stringMatching(/^[a-zA-Z0-9._-]{1,100}$/),
+        fc.stringMatching(/^[a-zA-Z0-9_-]{22}$/),
         fc.integer({ min: 1, max: 999_999_999_999_999 }),
-        (member, epoch) => assert.deepEqual(parseClaim(formatClaim(claim(member, epoch))), claim(member, epoch)),
+        (member, groupId, epoch) => {
+          const incarnation = incarnationOf(groupId as GroupId)
+          assert.deepEqual(parseClaim(formatClaim(incarnation, claim(member, epoch))), {
+            ...claim(member, epoch),
+            incarnation,
+          })
+        },
       ),
       { numRuns: 50 },
     )
-    assert.deepEqual(parseClaim('7-a-1-2'), claim('a-1-2', 7))
+    assert.deepEqual(parseClaim('7--_-_-_-_-a-1-2'), { ...claim('a-1-2', 7), incarnation: '-_-_-_-_' })
   })
 
   it('is not anything else', () => {
     for (const text of [
-      '',
-      '7',
-      '7-',
-      '-a',
-      'a-7',
-      '7-a b',
-      '7-ä',
-      `7-${'a'.repeat(101)}`,
-      '1234567890123456-a',
-      ' 7-a',
-      '7-a\n',
+      ...[
+        '',
+        '7',
+        '7-',
+        '7-a',
+        '-AAAAAAAA-a',
+        'a-AAAAAAAA-7',
+        '7-AAAAAAA-a',
+        '7-AAAAAAAA',
+        '7-AAAAAAAA-',
+        '7-AAAA.AAA-a',
+      ],
+      ...['7-AAAAAAAA-a b', '7-AAAAAAAA-\u00e4', `7-AAAAAAAA-${'a'.repeat(101)}`, '1234567890123456-AAAAAAAA-a'],
+      ...[' 7-AAAAAAAA-a', '7-AAAAAAAA-a\n'],
     ])
       assert.equal(parseClaim(text), undefined, JSON.stringify(text))
   })
 
   it('is never the claim of somebody outside', () => {
-    assert.equal(parseClaim(formatClaim({ member: '', epoch: 7 })), undefined)
+    assert.equal(parseClaim(formatClaim('AAAAAAAA', { member: '', epoch: 7 })), undefined)
   })
 })

@@ -94,7 +94,7 @@ describe('members over HTTP', () => {
     const [first, second] = assigned
     const { status, said } = await commit([
       { ...first, offset: 5, metadata: 'half way' },
-      { ...second, offset: 5, claim: '1-somebody' },
+      { ...second, offset: 5, claim: '1-AAAAAAAA-somebody' },
       { ...first, partition: 9, offset: 5 },
       { ...first, topic_id: 'AAAAAAAAAAAAAAAAAAAAAA', offset: 5 },
     ])
@@ -169,7 +169,7 @@ describe('members over HTTP', () => {
   it('say no more than the limit of partitions', async () => {
     const harness = createHarness({ settings: { groupPartitionsMax: 2 } })
     const holding = (count: number) =>
-      Array.from({ length: count }, (_, partition) => ({ topic_id: 'x', partition, claim: '1-m' }))
+      Array.from({ length: count }, (_, partition) => ({ topic_id: 'x', partition, claim: '1-AAAAAAAA-m' }))
     const status = async (count: number) =>
       (
         await harness.send('POST', '/groups/g/members/m/heartbeat', {

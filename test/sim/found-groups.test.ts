@@ -119,6 +119,26 @@ describe('a group', () => {
   })
 })
 
+describe('a group that was deleted and made again', () => {
+  it('takes no commit of a member of the one before, though a joining of it that came late has the same id and epoch (D6)', async () => {
+    const { stores, log, other } = await twoProcesses({}, 1)
+    const before = await must(join(other, 'a'))
+    stores.pass(minute)
+    await must(log.groups.delete('g'))
+    const after = await must(join(log, 'a'))
+    assert.equal(after.epoch, before.epoch)
+    const [answer] = (await must(commit(other, before, 150))).offsets
+    assert.equal(answer?.ok === false && answer.code, 'FENCED_CLAIM')
+    assert.equal(await offsetOf(other), undefined)
+    // Who then looks at everything is given the partition anew, whatever it believes to hold.
+    const told = await must(heartbeat(other, { ...before, epoch: 0 }))
+    assert.deepEqual(
+      told.assigned.map(({ claim }) => claim),
+      after.assigned.map(({ claim }) => claim),
+    )
+  })
+})
+
 describe('a poll', () => {
   it('whose look at the group fails while it waits is answered, and ends nothing else (seed 2, 300 seeds)', async () => {
     const { log, next } = await twoProcesses({ commitAttemptsMax: 1 })

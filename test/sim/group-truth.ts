@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Group, GroupText } from '../../lib/core/group.ts'
 import { parseGroup, stateOf } from '../../lib/core/group.ts'
 import type { Claim, GroupOffset } from '../../lib/core/group-offset.ts'
-import { formatClaim } from '../../lib/core/group-offset.ts'
+import { formatClaim as carriedClaim, incarnationOf } from '../../lib/core/group-offset.ts'
 import type { GroupItem, Item, MemberItem } from '../../lib/core/items.ts'
 import { groupsCollection, partitionOfGroupOffset } from '../../lib/core/items.ts'
 import type { GroupId, MemberId, Offset, TopicId } from '../../lib/core/names.ts'
@@ -341,7 +341,7 @@ export class GroupTruth {
     if (!isMeant)
       this.#violate('D6', `${what} was meant for ${intent.group} ${where(intent.topicId, intent.partition)}`)
     if (intent.offset !== value.offset) this.#violate('O1', `${what} became ${value.offset}`)
-    if (intent.claim !== formatClaim(claim))
+    if (intent.claim !== carriedClaim(incarnationOf(incarnation.id), claim))
       this.#violate('O1', `${what} by ${intent.claim} counts, where ${formatClaim(claim)} stands`)
     if (intent.told === 'committed' && intent.applied) this.#violate('D4', `${what} was applied after it was answered`)
     if (intent.told === 'definite') this.#violate('errors.ts', `${what} was refused for good, and counts`)
@@ -397,6 +397,10 @@ export class GroupTruth {
   #violate(rule: string, how: string): void {
     this.#history.violate(rule, how)
   }
+}
+
+function formatClaim({ member, epoch }: Claim): string {
+  return `${epoch}-${member}`
 }
 
 function where(topicId: TopicId, partition: number): string {
