@@ -18,6 +18,7 @@ import type { CreatedApiKey } from './api-keys.ts'
 import type { FetchManyRequest, Groups, PolledPartition } from './group-api.ts'
 import type { Instances } from './instance-api.ts'
 import type { Observer } from './observer.ts'
+import type { Swept } from './sweep.ts'
 
 export interface LogPorts {
   readonly objects: Objects
@@ -137,6 +138,19 @@ export interface LeaseGrant {
   readonly untilMs: EpochMs
 }
 
+export interface Maintained {
+  readonly partitions: number
+  /** Producers and idempotency keys. */
+  readonly forgotten: number
+  /** Rows that lay below the log start. */
+  readonly rowsRemoved: number
+  /** Rows that became others. */
+  readonly rowsMerged: number
+  readonly groups: number
+  readonly groupsDeleted: number
+  readonly instancesRemoved: number
+}
+
 export interface Log {
   clusterId(): Promise<string>
 
@@ -206,11 +220,17 @@ export interface Log {
   /** Forgets producers that were idle for longer than `producerIdExpirationMs` (P4 holds). */
   forgetProducers(topic: string, partition: number): Promise<Answer<{ readonly forgotten: number }>>
 
+  /** Merges the partition's small chunks into one segment, if it is worth it. Answers the rows that became one, and their bytes. */
+  merge(topic: string, partition: number): Promise<Answer<{ readonly rows: number; readonly bytes: number }>>
+
   /**
-   * One round of upkeep over all partitions, safe to stop anywhere and to run twice: forgets idle producers. The embedded
-   * server does it by itself; functions do it on a schedule. Ends early, with what was done, when `signal` aborts.
+   * One round of upkeep over all partitions and groups, safe to stop anywhere and to run twice: forgets idle producers, removes
+   * what retention lets go, merges, evicts members that are gone, deletes groups that nobody needs any more. The embedded server
+   * does it by itself; functions do it on a schedule. Ends early, with what was done, when `signal` aborts.
    */
-  maintain(signal?: AbortSignal): Promise<Answer<{ readonly partitions: number; readonly forgotten: number }>>
+  maintain(signal?: AbortSignal): Promise<Answer<Maintained>>
+  /** Deletes the objects that nothing names any more, and nothing else does; with `isDryRun`, only says which. */
+  sweep(options?: { readonly isDryRun?: boolean; readonly signal?: AbortSignal }): Promise<Answer<Swept>>
 
   /** Resolves when nothing of what was begun (rolls and unattended appends included) is under way: a function calls it before it returns. */
   settled(): Promise<void>
