@@ -113,10 +113,14 @@ export function composeLog(
 
 export type Handler = (event: LambdaEvent, context: Context) => Promise<LambdaResult>
 
+/** An answer is made before it is sent; Lambda would stream up to 200 MB, slowly after the first 6. */
+const streamedBytesMax = 32 * 1_048_576
+
 /** @param streaming the runtime's; without it answers are buffered */
 export function composeHandler(parts: FunctionParts, served: Served, streaming?: Streaming): Handler {
   const { telemetry, ports, cors, publicUrl } = parts
   const { log: logParts, ...rest } = served
+  const isStreaming = streaming !== undefined && parts.isStreaming
   const { log, settings } = composeLog(parts, logParts)
   const app = createApp({
     ...rest,
@@ -125,12 +129,13 @@ export function composeHandler(parts: FunctionParts, served: Served, streaming?:
     codecs: ports.codecs,
     now: () => ports.clock.now(),
     cors,
+    ...(isStreaming ? { answerBytesMax: streamedBytesMax } : {}),
     ...(publicUrl === undefined ? {} : { publicUrl }),
     onAnswer: telemetry.onAnswer,
     onFailure: telemetry.onFailure,
   })
   const options = { app, settled: () => log.settled() }
-  if (streaming !== undefined && parts.isStreaming)
+  if (isStreaming)
     return streamingHandler(options, {
       ...streaming,
       streamifyResponse: (handler) =>

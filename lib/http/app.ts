@@ -37,6 +37,8 @@ export interface AppOptions {
    * never believed: anybody can send it.
    */
   readonly publicUrl?: string
+  /** What an answer to a read may hold, whatever is asked for. @default as much as one request may bring, unless `fetchBytesMax` is more */
+  readonly answerBytesMax?: number
   /** Of Highwater, for the OpenAPI document. @default '0.0.0' */
   readonly version?: string
   /** Told of every answer of 500 and above, and of unattended work that failed. */
@@ -88,6 +90,7 @@ export interface App {
 export function createApp(options: AppOptions): App {
   const { log, settings, codecs, work, version = '0.0.0', now = Date.now, cors = [] } = options
   const { guard, publicUrl, onFailure, onAnswer } = options
+  const { answerBytesMax = Math.max(settings.fetchBytesMax, settings.appendBytesMax) } = options
   const router = createRouter(options.routes)
   const fixedBaseUrl = publicUrl?.replace(/\/+$/, '')
 
@@ -134,6 +137,7 @@ export function createApp(options: AppOptions): App {
         requestId,
         principal,
         version,
+        answerBytesMax,
         get signal() {
           return transport.signal
         },

@@ -26,7 +26,7 @@ import {
 } from './group-fields.ts'
 import type { Parsed } from './parameters.ts'
 import { type AnswerSize, type EmbeddedFormat, recordsJson } from './record-json.ts'
-import { answerBytesMax, recordsSchema } from './records-read.ts'
+import { recordsSchema } from './records-read.ts'
 import { jsonType, refusalReply } from './replies.ts'
 import type { JsonSchema, OpenApiResponse, Reply, Route, RouteContext } from './route.ts'
 import { type Fields, optionalField, readFields } from './v3-requests.ts'
@@ -209,7 +209,7 @@ function parseWait(context: RouteContext, fields: Fields): Parsed<Wait> {
     ok: true,
     value: {
       waitMs,
-      bytesMax: Math.min(bytesMax.value ?? settings.fetchBytesMax, answerBytesMax(settings)),
+      bytesMax: Math.min(bytesMax.value ?? settings.fetchBytesMax, context.answerBytesMax),
       ...(bytesMin.value === undefined ? {} : { bytesMin: bytesMin.value }),
       ...(recordsMax.value === undefined ? {} : { recordsMax: recordsMax.value }),
       // A signal costs something, and who does not wait needs none.
@@ -286,7 +286,7 @@ function partitionsJson(
     const { topic, partition } = polled
     const limits = {
       bytesMax: wait.bytesMax,
-      textBytesMax: answerBytesMax(context.settings),
+      textBytesMax: context.answerBytesMax,
       recordsMax: recordsLeft,
       ...(before === undefined ? {} : { before }),
       decompressedBytesMax: context.settings.decompressedBytesMax,

@@ -8,7 +8,6 @@
  */
 import { type Refusal, refusal } from '../core/errors.ts'
 import type { TopicId } from '../core/names.ts'
-import type { Settings } from '../core/settings.ts'
 import type { Fetched, FetchRequest } from '../log/log.ts'
 import { negotiate } from './accept.ts'
 import { pathPartition, queryInteger } from './parameters.ts'
@@ -122,7 +121,7 @@ async function readRecords(context: RouteContext): Promise<Reply> {
   const format: EmbeddedFormat = type === 'application/vnd.kafka.json.v2+json' ? 'json' : 'binary'
   const limits = {
     bytesMax: request.bytesMax,
-    textBytesMax: answerBytesMax(context.settings),
+    textBytesMax: context.answerBytesMax,
     ...(request.recordsMax === undefined ? {} : { recordsMax: request.recordsMax }),
     decompressedBytesMax: context.settings.decompressedBytesMax,
   }
@@ -153,18 +152,13 @@ function parseRead(context: RouteContext): Read | Refusal {
     topic: context.params.topic ?? '',
     partition: partition.value,
     offset: offset.value,
-    bytesMax: Math.min(bytesMax.value ?? settings.fetchBytesMax, answerBytesMax(settings)),
+    bytesMax: Math.min(bytesMax.value ?? settings.fetchBytesMax, context.answerBytesMax),
     waitMs,
     ...(recordsMax.value === undefined ? {} : { recordsMax: recordsMax.value }),
     ...(topicId === null ? {} : { topicId: topicId as TopicId }),
     // A signal costs something, and who does not wait needs none.
     ...(waitMs === 0 ? {} : { signal: context.signal }),
   }
-}
-
-/** What one answer may hold, whatever is asked for (D8): as much as one request may bring, unless more is the default. */
-export function answerBytesMax(settings: Settings): number {
-  return Math.max(settings.fetchBytesMax, settings.appendBytesMax)
 }
 
 function reply(

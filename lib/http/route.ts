@@ -47,6 +47,8 @@ export interface RouteContext {
   readonly principal: string | undefined
   /** Of Highwater. */
   readonly version: string
+  /** What an answer may hold, whatever is asked for (D8): records as they are stored, and JSON. */
+  readonly answerBytesMax: number
   /** Aborted when nobody waits for the answer any more: the client went away, or the server is stopping. */
   readonly signal: AbortSignal
   readonly now: () => number

@@ -8,7 +8,7 @@ import type { Instance, InstancePoll, Take } from '../log/instance-api.ts'
 import { negotiate } from './accept.ts'
 import { type Parsed, queryInteger } from './parameters.ts'
 import { type AnswerSize, type EmbeddedFormat, recordsJson } from './record-json.ts'
-import { answerBytesMax, recordsSchema } from './records-read.ts'
+import { recordsSchema } from './records-read.ts'
 import type { Reply, Route, RouteContext } from './route.ts'
 import { consumerTags, withInstance } from './v2-consumers-bodies.ts'
 import { v2BinaryType, v2JsonType, v2TextType, v2Type } from './v2-types.ts'
@@ -76,7 +76,8 @@ function negotiateType(context: RouteContext, format: EmbeddedFormat): Parsed<st
   )
 }
 
-function parsePoll({ query, settings, signal }: RouteContext): Parsed<InstancePoll & { readonly bytesMax: number }> {
+function parsePoll(context: RouteContext): Parsed<InstancePoll & { readonly bytesMax: number }> {
+  const { query, settings, signal, answerBytesMax } = context
   const timeout = queryInteger(query, 'timeout', -1)
   if (!timeout.ok) return timeout
   const bytesMax = queryInteger(query, 'max_bytes', -1)
@@ -85,7 +86,7 @@ function parsePoll({ query, settings, signal }: RouteContext): Parsed<InstancePo
   return {
     ok: true,
     value: {
-      bytesMax: Math.min(wanted <= 0 ? settings.fetchBytesMax : wanted, answerBytesMax(settings)),
+      bytesMax: Math.min(wanted <= 0 ? settings.fetchBytesMax : wanted, answerBytesMax),
       ...(timeout.value === undefined || timeout.value < 0 ? {} : { waitMs: timeout.value }),
       signal,
     },
@@ -101,7 +102,7 @@ function takeJson(context: RouteContext, format: EmbeddedFormat, bytesMax: numbe
     for (const { topic, offset, fetched } of deliveries) {
       const limits = {
         bytesMax,
-        textBytesMax: answerBytesMax(settings),
+        textBytesMax: context.answerBytesMax,
         decompressedBytesMax: settings.decompressedBytesMax,
         ...(before === undefined ? {} : { before }),
       }

@@ -1,15 +1,23 @@
 import assert from 'node:assert/strict'
+import { PassThrough } from 'node:stream'
+import { arrayBuffer } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { readEnvironment } from '../../functions/environment.ts'
+import { composeHandler, readEnvironment } from '../../functions/environment.ts'
 import { functionSettings } from '../../functions/settings.ts'
 import { composeMaintain } from '../../functions/upkeep.ts'
 import { nodeCodecs } from '../../lib/adapters/codecs-node.ts'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
 import { Unavailable } from '../../lib/core/errors.ts'
 import type { HeadKey } from '../../lib/core/head.ts'
+import { fetchRoutes } from '../../lib/http/fetch-routes.ts'
+import type { StreamHandler } from '../../lib/http/lambda.ts'
+import { batchesType } from '../../lib/http/raw.ts'
 import { createLog } from '../../lib/log/create-log.ts'
 import type { LogPorts } from '../../lib/log/log.ts'
+import { fetchPart } from '../../lib/log/part-fetch.ts'
 import { TestClock } from '../conformance/log-fixture.ts'
+import { batchOf } from '../http/harness.ts'
+import { functionUrlEvent } from '../http/lambda-events.ts'
 import { composeFunctions, contextOf, memoryPorts, partsOf, toldBy } from './fixture.ts'
 
 const jsonRecords = { 'content-type': 'application/vnd.kafka.json.v2+json' }
@@ -152,6 +160,28 @@ test('connections that died while a function was frozen cost a second attempt: n
   metadata.reads = 2
   assert.equal(JSON.parse((await call('GET', read)).body ?? '').length, 2)
   assert.ok(told.produce.lines().some(({ reason, CommitRefusals }) => reason === 'unknown' && CommitRefusals === 1))
+})
+
+test('through a function URL that streams, a read may answer far more than through the gateway', async () => {
+  const ports = memoryPorts()
+  const { call } = composeFunctions(ports)
+  await call('POST', createTopic)
+  const batch = batchOf([Buffer.alloc(1_000_000, 'x').toString()])
+  const raw = { headers: { 'content-type': batchesType }, path: '/topics/t/partitions/0' }
+  for (let i = 0; i < 10; i++) assert.equal((await call('POST', { ...raw, body: batch.slice() })).statusCode, 200)
+  const path = '/topics/t/partitions/0/records?offset=0&max_bytes=100000000'
+  const buffered = await call('GET', { path, headers: { accept: batchesType } })
+  assert.equal(Buffer.from(buffered.body ?? '', 'base64').length, 4 * batch.length)
+
+  const wire = new PassThrough()
+  const streamed = arrayBuffer(wire)
+  const handler = composeHandler(
+    { ...partsOf('fetch', ports), isStreaming: true },
+    { log: [fetchPart], routes: fetchRoutes },
+    { streamifyResponse: (handle) => handle, HttpResponseStream: { from: (stream) => stream } },
+  ) as unknown as StreamHandler
+  await handler(functionUrlEvent('GET', { path, headers: { accept: batchesType } }), wire, contextOf())
+  assert.equal((await streamed).byteLength, 10 * batch.length)
 })
 
 async function withIdleKeys(ports: LogPorts, partitions: number): Promise<void> {
