@@ -7,8 +7,9 @@ import { refusal } from '../core/errors.ts'
 import type { GroupName } from '../core/names.ts'
 import { parseGroupName } from '../core/names.ts'
 import type { Engine } from './engine.ts'
-import { type InstanceLog, OpenInstance } from './instance.ts'
+import { OpenInstance } from './instance.ts'
 import type { Instance, Instances, NewInstance } from './instance-api.ts'
+import { type InstanceLog, InstanceSession } from './instance-session.ts'
 import type { StoredInstance } from './instance-store.ts'
 import { InstanceStore, tooMany, unknownInstance } from './instance-store.ts'
 import type { Answer } from './log.ts'
@@ -100,7 +101,7 @@ export class LogInstances implements Instances {
     // Not even that it is there is shown to another.
     if (owner !== undefined && owner !== principal) return unknownInstance(group, id)
     if (await this.#removeIfExpired(stored)) return unknownInstance(group, id)
-    return { ok: true, instance: new OpenInstance(this.#engine, this.#log, this.#store, stored) }
+    return { ok: true, instance: new OpenInstance(new InstanceSession(this.#engine, this.#log, this.#store, stored)) }
   }
 
   async #removeExpiredOf(group: GroupName): Promise<{ readonly removed: number; readonly left: number }> {
