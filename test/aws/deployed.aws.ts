@@ -13,6 +13,7 @@ import { type Cloud, startCloud } from './cloud/cloud.ts'
 import { costSuite } from './cloud/cost-suite.ts'
 import { faultsSuite } from './cloud/faults-suite.ts'
 import { flightsSuite } from './cloud/flights-suite.ts'
+import { groupsSuite } from './cloud/groups-suite.ts'
 import { identitySuite } from './cloud/identity-suite.ts'
 import { keysSuite } from './cloud/keys-suite.ts'
 import { leaseSuite } from './cloud/lease-suite.ts'
@@ -20,6 +21,7 @@ import { loadSuite } from './cloud/load-suite.ts'
 import { privilegeSuite } from './cloud/privilege-suite.ts'
 import type { Asked } from './cloud/recorder.ts'
 import { bootstrap, deploy, type Stack } from './cloud/stack.ts'
+import { upkeepSuite } from './cloud/upkeep-suite.ts'
 
 let cloud: Cloud
 let directory: string
@@ -43,10 +45,12 @@ const given = () => ({ cloud, stack, owner, directory })
 const asked: Asked[] = []
 
 apiSuite(() => owner)
+groupsSuite(() => owner)
 identitySuite(given)
 loadSuite(() => owner)
 flightsSuite(given)
 leaseSuite(given)
+upkeepSuite(given)
 costSuite(given, () => {
   asked.push(...(cloud.recorder?.asked ?? []))
   return undefined

@@ -98,7 +98,7 @@ async function dynamoDbLocal(): Promise<string> {
 }
 
 /** A virtual environment that holds what the file asks for. It knows its own path: it cannot be made elsewhere and moved here. */
-async function installed(name: string, requirements: string, python: string): Promise<string> {
+export async function installed(name: string, requirements: string, python: string): Promise<string> {
   const environment = join(cache, `${name}-${await fingerprint(requirements)}`)
   const isInstalled = join(environment, 'installed')
   if (!existsSync(isInstalled)) {
@@ -112,7 +112,7 @@ async function installed(name: string, requirements: string, python: string): Pr
 }
 
 /** A Python of at least this version: on the PATH under any of its names, or among those that pyenv keeps. */
-async function pythonOf(major: number, minorMin: number): Promise<string> {
+export async function pythonOf(major: number, minorMin: number): Promise<string> {
   const minors = Array.from({ length: 4 }, (_, above) => minorMin + above)
   const pyenv = process.env.PYENV_ROOT ?? join(homedir(), '.pyenv')
   const candidates = [

@@ -122,6 +122,26 @@ export function apiSuite(called: () => Caller): void {
       }
     })
 
+    test('knows more idempotent producers than a head has room for', async () => {
+      await called().client().admin.createTopic('producers', { partitions: 1 })
+      const ids: number[] = []
+      for (let count = 0; count < 7; count++) ids.push((await send('POST', '/producers')).json.producer_id)
+      const append = async (id: number, sequence: number) => {
+        const { headers, body: records } = body(jsonRecords, { records: [{ value: `${id}/${sequence}` }] })
+        const identity = { 'producer-id': `${id}`, 'producer-epoch': '0', 'producer-seq': `${sequence}` }
+        const answer = await send('POST', '/topics/producers/partitions/0', {
+          headers: { ...headers, ...identity },
+          body: records,
+        })
+        assert.equal(answer.status, 200, answer.text)
+        return [answer.json.offsets[0].offset, answer.headers.get('highwater-duplicate')]
+      }
+      for (const sequence of [0, 1])
+        for (const [index, id] of ids.entries())
+          assert.deepEqual(await append(id, sequence), [sequence * ids.length + index, null])
+      for (const [index, id] of ids.entries()) assert.deepEqual(await append(id, 1), [ids.length + index, 'true'])
+    })
+
     test('refuses with the numbers and the words of the protocol', async () => {
       await called().client().admin.createTopic('refusals')
       const one = { records: [{ value: 1 }] }

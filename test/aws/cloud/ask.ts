@@ -32,6 +32,18 @@ export async function askForm(cloud: Cloud, service: string, form: Readonly<Reco
   return text
 }
 
+/** A request to a service that speaks JSON and names the operation in a header. */
+export async function askJson(cloud: Cloud, service: string, target: string, body: object): Promise<unknown> {
+  const response = await signedBy(cloud, service).fetch(`${cloud.endpoint}/`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': target },
+  })
+  const text = await response.text()
+  assert.ok(response.ok, `${target}: ${response.status} ${text}`)
+  return JSON.parse(text)
+}
+
 function signedBy({ credentials, region }: Cloud, service: string): AwsClient {
   return new AwsClient({ ...credentials, region, service, retries: 0 })
 }
