@@ -123,6 +123,13 @@ export function moved(
   return { ...state, holding: state.holding.map((held) => ({ ...held, ...changes.get(heldKey(held)) })) }
 }
 
+/** Without partitions whose claim no longer stands; it asks its group about everything. */
+export function fenced(state: InstanceState, keys: ReadonlySet<string>): InstanceState {
+  if (keys.size === 0 || state.member === undefined) return state
+  const holding = state.holding.filter((held) => !keys.has(heldKey(held)))
+  return { ...state, member: { ...state.member, epoch: 0 }, holding }
+}
+
 /** With nothing known of these partitions, by `heldKey`, but their names. */
 export function forgetting(state: InstanceState, keys: ReadonlySet<string>): InstanceState {
   if (keys.size === 0) return state

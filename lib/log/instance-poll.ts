@@ -25,9 +25,12 @@ export class PollOfInstance {
     const { clock, settings } = this.#session.engine.context
     const { signal } = request
     const untilMs = clock.now() + Math.min(request.waitMs ?? this.#config.waitMs, settings.fetchWaitMsMax)
-    const begun = await this.#begin()
-    if (!begun.ok) return begun
+    const touching = await this.#session.change((state) => state)
+    if (!touching.ok) return touching
+    if (this.#config.isAutoCommit) await this.#session.commitPositions()
     for (let round = 1; round <= roundsMax; round++) {
+      const ready = await this.#join()
+      if (!ready.ok) return ready
       const settled = await this.#settlePositions()
       if (!settled.ok) return settled
       const before = this.#session.state
@@ -35,8 +38,6 @@ export class PollOfInstance {
       if (!polled.ok) {
         if (!isGone(polled)) return polled
         if (!(await this.#session.rejoin())) return this.#session.gone()
-        const joined = await this.#session.join()
-        if (!joined.ok) return joined
         continue
       }
       const { membership, partitions } = polled
@@ -71,20 +72,15 @@ export class PollOfInstance {
     return empty.ok ? { ok: true, value: empty.value } : empty
   }
 
-  /** What a poll does first, once: is used, commits what was delivered before, joins. */
-  async #begin(): Promise<Done> {
-    const { isManual, subscription } = this.#session.state
-    if (!isManual && subscription === undefined)
-      return refusal(
-        'ILLEGAL_STATE',
-        `Consumer instance '${this.#session.id}' is not subscribed to topics, and has no partitions.`,
-      )
-    const touching = await this.#session.change((state) => state)
-    if (!touching.ok) return touching
-    if (this.#config.isAutoCommit) await this.#session.commitPositions()
-    return this.#session.state.isManual || this.#session.state.member?.isJoined === true
-      ? { ok: true }
-      : this.#session.join()
+  /** Is it to read anything, and a member where it must be one? Another request may have changed that meanwhile. */
+  async #join(): Promise<Done> {
+    const { isManual, subscription, member } = this.#session.state
+    if (isManual || member?.isJoined === true) return { ok: true }
+    if (subscription !== undefined) return this.#session.join()
+    return refusal(
+      'ILLEGAL_STATE',
+      `Consumer instance '${this.#session.id}' is not subscribed to topics, and has no partitions.`,
+    )
   }
 
   async #fetch(

@@ -8,7 +8,7 @@ import type { Engine } from './engine.ts'
 import type { CommittedOffset, Membership, TopicPartition } from './group-api.ts'
 import type { ExplicitOffset } from './instance-api.ts'
 import type { Held, InstanceState } from './instance-item.ts'
-import { heldKey, informed, moved, rejoining, uncommitted } from './instance-item.ts'
+import { fenced, heldKey, informed, moved, rejoining, uncommitted } from './instance-item.ts'
 import { type InstanceStore, type StoredInstance, tooMany, touched, unknownInstance } from './instance-store.ts'
 import type { Answer, Log } from './log.ts'
 
@@ -160,7 +160,8 @@ export class InstanceSession {
     )
     if (!answer.ok) return answer
     const done = answer.offsets.flatMap((one) => (one.ok ? [[heldKey(one), { committed: one.offset }] as const] : []))
-    this.#stored = { ...this.#stored, state: moved(this.state, new Map(done)) }
+    const lost = answer.offsets.flatMap((one) => (!one.ok && one.code === 'FENCED_CLAIM' ? [heldKey(one)] : []))
+    this.#stored = { ...this.#stored, state: fenced(moved(this.state, new Map(done)), new Set(lost)) }
     return answer
   }
 
