@@ -1,5 +1,14 @@
 /** Writes the pages that are tables of the code: `npm run docs`. A test holds the pages to what this makes. */
 import { writeFileSync } from 'node:fs'
+import {
+  commitRefusals,
+  countMetrics,
+  type MetricEntry,
+  maintainMetrics,
+  metricsNamespace,
+  requestMetrics,
+  stepMetrics,
+} from '../functions/metrics.ts'
 import { errorCatalogue } from '../lib/core/errors.ts'
 import type { Setting } from '../lib/core/settings.ts'
 import { settingsTable } from '../lib/core/settings.ts'
@@ -75,9 +84,26 @@ ${table(['config', 'type', 'default', 'has an effect', 'meaning'], rows)}
 `
 }
 
+function metricsPage(): string {
+  const rows = (entries: Readonly<Record<string, MetricEntry>>) =>
+    Object.values(entries).map(({ name, unit, meaning }) => [`\`${name}\``, unit, meaning])
+  const all = [requestMetrics, countMetrics, stepMetrics, { commitRefusals }, maintainMetrics]
+  return `# Metrics
+
+${generated}
+
+What the [functions](functions.md) tell CloudWatch, in the namespace \`${metricsNamespace}\` (\`functions/metrics.ts\`). Every metric has the dimensions
+\`service\` (POWERTOOLS_SERVICE_NAME: one deployment among others) and \`function\`; \`${commitRefusals.name}\` has \`reason\`, too. Nothing that grows with
+the log, such as a topic or a partition, is ever a dimension. Beside them, Powertools counts \`ColdStart\` by \`function_name\`.
+
+${table(['metric', 'unit', 'meaning'], all.flatMap(rows))}
+`
+}
+
 /** Path in docs/ -> content. */
 export const pages: Readonly<Record<string, string>> = {
   'errors.md': errorsPage(),
+  'metrics.md': metricsPage(),
   'settings.md': settingsPage(),
   'topic-configs.md': topicConfigsPage(),
 }
