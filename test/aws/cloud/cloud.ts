@@ -24,6 +24,15 @@ export const cloudVariable = 'HIGHWATER_TEST_CLOUD'
 const region = process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1'
 const { AWS_ACCESS_KEY_ID: accessKeyId = 'test', AWS_SECRET_ACCESS_KEY: secretAccessKey = 'test' } = process.env
 
+/** Why no stack can be deployed to the user's own endpoint; undefined where one can. */
+export async function whyNoStack(): Promise<string | undefined> {
+  const endpoint = process.env[cloudVariable]
+  if (endpoint === undefined) return undefined
+  const authorization = `AWS4-HMAC-SHA256 Credential=${accessKeyId}/20260101/${region}/apigateway/aws4_request, SignedHeaders=host, Signature=none`
+  const { status } = await fetch(`${endpoint}/v2/apis`, { headers: { authorization } })
+  return status < 400 || status === 403 ? undefined : `${endpoint} has no HTTP APIs (it answers ${status})`
+}
+
 export async function startCloud(): Promise<Cloud> {
   const given = process.env[cloudVariable]
   if (given !== undefined)
