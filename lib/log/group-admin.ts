@@ -302,6 +302,7 @@ export class GroupAdmin {
   async delete(group: string): Promise<Answer<object>> {
     const name = parseGroupName(group)
     if (!name.ok) return refusal('INVALID_GROUP_ID', name.message)
+    if (await this.#finishDeletion(name.name)) return { ok: true }
     const empty = await this.#empty(name.name)
     if (!empty.ok) return empty
     const { id } = empty.group
@@ -311,18 +312,29 @@ export class GroupAdmin {
       return { ok: true, next: { ...present, epoch: present.epoch + 1, state: 'deleting', topics: new Map() } }
     })
     if (!marked.ok) return marked
-    const stored = await this.#store.read(name.name)
-    if (stored !== undefined && stored.group.state === 'deleting') await this.#store.finishDeletion(name.name, stored)
+    await this.#finishDeletion(name.name)
     return { ok: true }
   }
 
-  /** One round: who is gone is evicted, groups that nobody needed for `offsetsRetentionMs` go, and offsets of topics that are gone. */
+  /** Ends a deletion that was begun: this one, or one that was cut off. False where there is none. */
+  async #finishDeletion(name: GroupName): Promise<boolean> {
+    const stored = await this.#store.read(name)
+    if (stored?.group.state !== 'deleting') return false
+    await this.#store.finishDeletion(name, stored)
+    return true
+  }
+
+  /** One round: deletions that were cut off are ended, who is gone is evicted, groups that nobody needed for `offsetsRetentionMs` go, and offsets of topics that are gone. */
   async maintain(signal: AbortSignal): Promise<{ readonly groups: number; readonly deleted: number }> {
     const { clock, settings } = this.#context
     let groups = 0
     let deleted = 0
-    for (const small of await this.#store.list()) {
+    for (const small of await this.#store.list('all')) {
       if (signal.aborted) break
+      if (small.state === 'Dead') {
+        if (await this.#finishDeletion(small.name)) deleted++
+        continue
+      }
       groups++
       if (this.#context.random() < forgettingShare) await this.#forgetGoneTopics(small.id)
       let group: Pick<Group, 'id' | 'emptySinceMs'> = small

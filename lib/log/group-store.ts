@@ -101,10 +101,11 @@ export class GroupStore {
     })
   }
 
-  async list(): Promise<readonly GroupItem[]> {
+  /** @param which `all`: also those whose deletion has not ended */
+  async list(which: 'live' | 'all' = 'live'): Promise<readonly GroupItem[]> {
     const groups: GroupItem[] = []
     for await (const item of this.pages(groupsCollection)) groups.push(item.value as unknown as GroupItem)
-    return groups.filter(({ state }) => state !== 'Dead')
+    return which === 'all' ? groups : groups.filter(({ state }) => state !== 'Dead')
   }
 
   /** All items of a collection, page by page. */
