@@ -315,7 +315,7 @@ function staticMember(group: Group, instanceId: string | undefined): readonly [M
   return undefined
 }
 
-function isSameSubscription(a: Subscription, b: Subscription): boolean {
+export function isSameSubscription(a: Subscription, b: Subscription): boolean {
   if (a.kind === 'pattern') return b.kind === 'pattern' && a.pattern === b.pattern
   return (
     b.kind === 'topics' && a.topics.length === b.topics.length && a.topics.every((name, at) => name === b.topics[at])

@@ -8,8 +8,8 @@
  */
 import type { Refusal } from '../core/errors.ts'
 import { refusal } from '../core/errors.ts'
-import type { MemberOptions } from '../core/group.ts'
-import { dutiesOf, join, overdueMembers, refresh, release, remove } from '../core/group.ts'
+import type { Group, MemberOptions, TopicsSeen } from '../core/group.ts'
+import { dutiesOf, isSameSubscription, join, overdueMembers, refresh, release, remove } from '../core/group.ts'
 import { formatClaim, incarnationOf, parseClaim } from '../core/group-offset.ts'
 import type { GroupItem, Item, MemberItem } from '../core/items.ts'
 import { groupKey, memberKey, membersCollection } from '../core/items.ts'
@@ -22,7 +22,7 @@ import type { Assigned, HeartbeatRequest, Holding, JoinRequest, Membership, Name
 import type { GroupOffsets } from './group-offsets.ts'
 import type { Changed, GroupStore } from './group-store.ts'
 import { unknownGroup } from './group-store.ts'
-import { parseSubscription, resolveSubscription, topicsSeen } from './group-topics.ts'
+import { parseSubscription, resolveSubscription, topicsSeen, withinLimit } from './group-topics.ts'
 import type { Answer } from './log.ts'
 import type { Topics } from './topics.ts'
 
@@ -70,7 +70,14 @@ export class GroupMembers {
     const changed = await this.#store.change(name, !isMember, async (group) => {
       if (isMember && !group.members.has(memberId)) return unknownMember({ group: name, memberId })
       const seen = await topicsSeen(this.#topics, group, [options.subscription])
-      const joined = join(group, memberId, options, seen, resolveSubscription, clock.now())
+      const joining = (topics: TopicsSeen) => join(group, memberId, options, topics, resolveSubscription, clock.now())
+      let joined = joining(seen)
+      // Who subscribes as others do adds nothing to a group whose topics have grown beyond its limit.
+      if ([...group.members.values()].some((one) => isSameSubscription(one.subscription, options.subscription)))
+        this.#within(group, seen, (topics) => {
+          if (topics !== seen) joined = joining(topics)
+          return joined.next
+        })
       const also: ItemWrite[] = []
       // Of now: what came before may have taken longer than a session.
       beat = { beatMs: clock.now(), sessionTimeoutMs }
@@ -156,7 +163,8 @@ export class GroupMembers {
       const remembered = await topicsSeen(this.#topics, present, [], 'remembered')
       if (refresh(present, remembered, resolveSubscription, clock.now()) === present) return { ok: true, next: present }
       const seen = await topicsSeen(this.#topics, present)
-      return { ok: true, next: refresh(present, seen, resolveSubscription, clock.now()) }
+      const refreshed = (topics: TopicsSeen) => refresh(present, topics, resolveSubscription, clock.now())
+      return { ok: true, next: this.#within(present, seen, refreshed) }
     })
   }
 
@@ -369,14 +377,13 @@ export class GroupMembers {
         gone.push(memberId)
       }
       if (gone.length === 0) return { ok: true, next: group }
-      const topics = await topicsSeen(this.#topics, group)
-      return { ok: true, next: remove(group, gone, topics, resolveSubscription, clock.now()), also }
+      return { ok: true, next: await this.#without(group, gone), also }
     })
   }
 
   /** Removes members that leave by themselves. */
   async #remove(name: GroupName, memberIds: readonly MemberId[]): Promise<Changed> {
-    const { clock, metadata } = this.#context
+    const { metadata } = this.#context
     return this.#store.change(name, false, async (group) => {
       const gone = memberIds.filter((memberId) => group.members.has(memberId))
       if (gone.length === 0) return { ok: true, next: group }
@@ -386,9 +393,19 @@ export class GroupMembers {
         if (item !== undefined) also.push({ op: 'delete', key: item.key, if: { version: item.version } })
         this.#beats.delete(beatKey(group.id, memberId))
       }
-      const topics = await topicsSeen(this.#topics, group)
-      return { ok: true, next: remove(group, gone, topics, resolveSubscription, clock.now()), also }
+      return { ok: true, next: await this.#without(group, gone), also }
     })
+  }
+
+  async #without(group: Group, gone: readonly MemberId[]): Promise<Group> {
+    const seen = await topicsSeen(this.#topics, group)
+    return this.#within(group, seen, (topics) =>
+      remove(group, gone, topics, resolveSubscription, this.#context.clock.now()),
+    )
+  }
+
+  #within(group: Group, seen: TopicsSeen, decide: (topics: TopicsSeen) => Group): Group {
+    return withinLimit(group, seen, this.#context.settings.groupPartitionsMax, decide)
   }
 }
 

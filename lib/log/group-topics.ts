@@ -2,6 +2,7 @@
 import type { Refusal } from '../core/errors.ts'
 import { refusal } from '../core/errors.ts'
 import type { Group, GroupTopic, Subscription, TopicsSeen } from '../core/group.ts'
+import { partitionsOfGroup } from '../core/group.ts'
 import { parseTopicName } from '../core/names.ts'
 import type { Topic } from '../core/topic.ts'
 import type { TopicPattern } from '../core/topic-pattern.ts'
@@ -41,6 +42,22 @@ export async function topicsSeen(
     for (const answer of found) if (answer.ok) seen.set(answer.topic.name, groupTopic(answer.topic))
   }
   return seen
+}
+
+/**
+ * The group as `decide` makes it of these topics; where they have become more than `partitionsMax`, of what the group knew of
+ * them: it goes on with what it had, and its members come and go.
+ */
+export function withinLimit(
+  group: Group,
+  topics: TopicsSeen,
+  partitionsMax: number,
+  decide: (topics: TopicsSeen) => Group,
+): Group {
+  const next = decide(topics)
+  const partitions = partitionsOfGroup(next)
+  if (partitions <= Math.max(partitionsMax, partitionsOfGroup(group))) return next
+  return decide(new Map([...group.topics].filter(([name, { id }]) => topics.get(name)?.id === id)))
 }
 
 const patterns = new Map<string, TopicPattern>()
