@@ -3,6 +3,9 @@ import { appendSuite } from './log-append.ts'
 import { fetchSuite } from './log-fetch.ts'
 import { fetchManySuite } from './log-fetch-many.ts'
 import type { StoresFactory } from './log-fixture.ts'
+import { groupAdminSuite } from './log-group-admin.ts'
+import { groupOffsetSuite } from './log-group-offsets.ts'
+import { groupSuite } from './log-groups.ts'
 import { leaseSuite } from './log-leases.ts'
 import { producerSuite } from './log-producers.ts'
 import { topicSuite } from './log-topics.ts'
@@ -11,6 +14,9 @@ export function logConformance(name: string, factory: StoresFactory): void {
   topicSuite(name, factory)
   recordsConformance(name, factory)
   leaseSuite(name, factory)
+  groupSuite(name, factory)
+  groupOffsetSuite(name, factory)
+  groupAdminSuite(name, factory)
 }
 
 /** As far as it depends on where the bytes of records lie. */
