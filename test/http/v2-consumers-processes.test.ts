@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
-import { Meter, meteredMetadata } from '../../lib/adapters/metered.ts'
+import { Meter, meteredMetadata, requestsOf } from '../../lib/adapters/metered.ts'
 import { Unavailable } from '../../lib/core/errors.ts'
 import { instancesCollection } from '../../lib/core/items.ts'
 import type { GroupName } from '../../lib/core/names.ts'
@@ -201,6 +201,62 @@ describe('v2 consumer instances of several processes', () => {
       await dead.values()
       assert.deepEqual((await living.assignments()).length + (await dead.assignments()).length, 2)
       assert.deepEqual(await living.committed(0, 1), [5, 5])
+    }))
+})
+
+describe('a request for records of a v2 consumer instance', () => {
+  it('costs what is documented: reads of the instance, its group and the heads; a write for its positions, one for each commit', () =>
+    withProcesses(3, async ({ a, meter }) => {
+      const consumer = await Consumer.create(a.send, 'g', { 'auto.commit.enable': true })
+      await consumer.subscribe('t')
+      // Joins; then commits where it begins.
+      await consumer.values()
+      await consumer.values()
+      await a.log.settled()
+      const idle = { 'metadata.get': 2, 'metadata.readHead': 3 }
+      const costs = async () => {
+        meter.take()
+        const values = await consumer.values()
+        return [values.length, requestsOf(meter.take())]
+      }
+      assert.deepEqual(await costs(), [0, idle])
+      await produce(a.send, ['x', 'y'], 0)
+      await produce(a.send, ['z'], 2)
+      assert.deepEqual(await costs(), [3, { ...idle, 'metadata.write': 1 }])
+      // Two commits, and the note that they were made.
+      const { 'metadata.get': reads, ...others } = (await costs())[1] as Record<string, number>
+      assert.deepEqual(others, { 'metadata.readHead': 3, 'metadata.write': 3 })
+      // The topic of a commit is looked up anew with this world's settings.
+      assert.ok(reads !== undefined && reads <= 4)
+      assert.deepEqual(await costs(), [0, idle])
+    }))
+
+  it('ends when the subscription that it waits for is taken back', () =>
+    withProcesses(1, async ({ a, b }) => {
+      const consumer = await Consumer.create(a.send, 'g')
+      await consumer.subscribe('t')
+      await consumer.values()
+      const waiting = consumer.call('GET', '/records?timeout=20000')
+      await new Promise((resolve) => setImmediate(resolve))
+      consumer.send = b.send
+      await consumer.expect(204, 'DELETE', '/subscription')
+      isError(await waiting, 409, 40903)
+      const again = consumer.call('GET', '/assignments')
+      assert.deepEqual((await again).body, { partitions: [] })
+    }))
+
+  it('ends when the instance is deleted', () =>
+    withProcesses(1, async ({ a, b }) => {
+      const consumer = await Consumer.create(a.send, 'g')
+      await consumer.subscribe('t')
+      await consumer.values()
+      const waiting = consumer.call('GET', '/records?timeout=20000')
+      await new Promise((resolve) => setImmediate(resolve))
+      consumer.send = b.send
+      await consumer.expect(204, 'DELETE')
+      isError(await waiting, 404, 40403)
+      const described = await b.log.groups.describe('g')
+      assert.equal(described.ok && described.group.members, 0)
     }))
 })
 
