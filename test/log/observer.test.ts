@@ -68,7 +68,7 @@ test('an observer is told of records, bytes, reads and steps, of a produce and o
   assert.equal(tally.counts.recordsFetched, 2)
   assert.equal(tally.counts.bytesFetched, tally.counts.bytesAppended)
   assert.deepEqual([...tally.steps].slice(2), ['head', 'rows', 'chunks'])
-  await log.fetch({ topic: 't', partition: 0, offset: 2, waitMs: 1 })
+  await log.fetch({ topic: 't', partition: 0, offset: 2, waitMs: 100 })
   assert.ok(tally.steps.has('wait'))
 })
 
