@@ -22,6 +22,8 @@ export interface Engine {
   readonly endpoint: string
   /** Given as AWS_ENDPOINT_URL: credentials are those of the environment, where there are any. */
   readonly isTheUsers?: boolean
+  /** Runs what an engine can get wrong, and not what would take it minutes more. */
+  readonly isSlow?: boolean
 }
 export interface Engines {
   readonly s3: readonly Engine[]
@@ -61,7 +63,8 @@ export async function startLocalStack(): Promise<RunningEngine> {
   const port = await freePort()
   const directory = await mkdtemp(join(tmpdir(), 'highwater-localstack-'))
   const parameters = [join(here, 'localstack/start.py'), libraries]
-  return started('LocalStack', port, ['s3', 'dynamodb'], directory, join(environment, 'bin/python'), parameters, {
+  const python = join(environment, 'bin/python')
+  const engine = await started('LocalStack', port, ['s3', 'dynamodb'], directory, python, parameters, {
     GATEWAY_LISTEN: `127.0.0.1:${port}`,
     SERVICES: 's3,dynamodb',
     // As on a host, whatever it takes this machine for; all its files below one directory, no name server, no report of use.
@@ -71,6 +74,7 @@ export async function startLocalStack(): Promise<RunningEngine> {
     DISABLE_EVENTS: '1',
     SKIP_SSL_CERT_DOWNLOAD: '1',
   })
+  return { ...engine, isSlow: true }
 }
 
 export async function startDynamoDbLocal(): Promise<RunningEngine> {
