@@ -10,9 +10,9 @@ import { segmentIdAt, segmentObjectKey } from '../../lib/core/names.ts'
 import { append, created, newItemKeys, newKey, put } from '../conformance/metadata-fixture.ts'
 import type { Fate } from './network.ts'
 import { FaultyNetwork, s3Error } from './network.ts'
-import { engines, networkOf, newBucket, newTable, serviceOf, shared } from './stores.ts'
+import { fastEngines, networkOf, newBucket, newTable, serviceOf, shared } from './stores.ts'
 
-for (const engine of engines.dynamodb)
+for (const engine of fastEngines.dynamodb)
   describe(`DynamoDB on ${engine.name}: lost and repeated answers`, () => {
     const table = shared(() => newTable(engine))
 
@@ -193,7 +193,7 @@ for (const engine of engines.dynamodb)
     })
   })
 
-for (const engine of engines.s3)
+for (const engine of fastEngines.s3)
   describe(`S3 on ${engine.name}: lost and repeated answers`, () => {
     const bucket = shared(() => newBucket(engine))
     const bytes = (text: string) => new TextEncoder().encode(text)

@@ -10,10 +10,14 @@ import { engines, newTable, shared } from './stores.ts'
 
 for (const engine of engines.dynamodb) {
   const table = shared(() => newTable(engine))
-  metadataConformance(`DynamoDB on ${engine.name}`, async () => {
-    const metadata = (await table()).open()
-    return { metadata, close: async () => metadata.close() }
-  })
+  metadataConformance(
+    `DynamoDB on ${engine.name}`,
+    async () => {
+      const metadata = (await table()).open()
+      return { metadata, close: async () => metadata.close() }
+    },
+    engine.isSlow === true ? { histories: 8 } : {},
+  )
 
   /** What random commands rarely come to. */
   describe(`metadata: DynamoDB on ${engine.name}: heads that differ by little`, () => {

@@ -2,19 +2,26 @@
  * `npm run test:aws`: starts what runs here of a local AWS, runs the suites of this folder, ends all it started.
  * With AWS_ENDPOINT_URL set, that endpoint is the one engine, and nothing is started.
  *
- *     node test/aws/run.ts [files...]     @default all of test/aws/*.aws.ts
+ *     node test/aws/run.ts [--all] [files...]     @default all of test/aws/*.aws.ts
+ *
+ * `--all`: slow engines run everything, too.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { cloudVariable } from './cloud/cloud.ts'
-import { deviations } from './deviations.ts'
+import { deviations, slowReason } from './deviations.ts'
 import type { Engine, Engines, RunningEngine } from './engines.ts'
 import { enginesVariable, startDynamoDbLocal, startLocalStack, startMiniStack } from './engines.ts'
 
 const root = join(import.meta.dirname, '../..')
+const { values, positionals: named } = parseArgs({ options: { all: { type: 'boolean' } }, allowPositionals: true })
+const isAll = values.all === true
 const running: RunningEngine[] = []
+/** Engines that could not be had, each with why. */
+const missing: string[] = []
 let suites: ReturnType<typeof spawn> | undefined
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
@@ -40,7 +47,7 @@ async function startEngines(): Promise<Engines> {
   }
   for (const [name, start] of [
     ['DynamoDB Local', startDynamoDbLocal],
-    ['MiniStack', startMiniStack],
+    ['MiniStack', () => startMiniStack()],
     ['LocalStack', startLocalStack],
   ] as const)
     try {
@@ -48,12 +55,13 @@ async function startEngines(): Promise<Engines> {
       running.push(engine)
       console.log(`${engine.services.join(' and ')}: ${name} at ${engine.endpoint}`)
     } catch (error) {
-      console.error(`${name} is left out: ${error instanceof Error ? error.message : error}`)
+      missing.push(`${name} is left out: ${error instanceof Error ? error.message : error}`)
+      console.error(missing.at(-1))
     }
   const engines = (service: keyof Engines): Engine[] =>
     running
       .filter((engine) => engine.services.includes(service))
-      .map(({ name, endpoint: at }) => ({ name, endpoint: at }))
+      .map(({ name, endpoint: at, isSlow }) => ({ name, endpoint: at, isSlow: isSlow === true && !isAll }))
   if (engines('s3').length === 0 || engines('dynamodb').length === 0)
     throw new Error('Without an engine for S3 and one for DynamoDB nothing is shown.')
   return { s3: engines('s3'), dynamodb: engines('dynamodb') }
@@ -61,10 +69,9 @@ async function startEngines(): Promise<Engines> {
 
 /** One file after the other: they share the engines. Answers the exit code. */
 async function runSuites(engines: Engines): Promise<number> {
-  const named = process.argv.slice(2)
   const files = named.length > 0 ? named : globSync('test/aws/*.aws.ts', { cwd: root })
   const { AWS_ENDPOINT_URL: endpoint, ...environment } = process.env
-  const leftOut = deviations.map(({ sentence }) => `--test-skip-pattern=${sentence}`)
+  const leftOut = deviations.map(({ tests }) => `--test-skip-pattern=${tests}`)
   const parameters = ['--test', '--test-concurrency=1', '--test-reporter=spec', ...leftOut, ...files.sort()]
   suites = spawn(process.execPath, parameters, {
     cwd: root,
@@ -76,6 +83,8 @@ async function runSuites(engines: Engines): Promise<number> {
     },
   })
   const [code] = (await once(suites, 'exit')) as [number | null]
-  for (const { sentence, reason } of deviations) console.log(`left out: "${sentence}". ${reason}`)
+  for (const { tests, reason } of deviations) console.log(`left out: ${tests}. ${reason}`)
+  for (const { name, isSlow } of engines.dynamodb) if (isSlow === true) console.log(`${name}: ${slowReason}`)
+  for (const why of missing) console.error(`\nNOT TRIED HERE. ${why}`)
   return code ?? 1
 }

@@ -14,10 +14,16 @@ const given = process.env[enginesVariable]
 if (given === undefined) throw new Error('these suites are run by `npm run test:aws`, which starts what they need')
 export const engines = JSON.parse(given) as Engines
 
+/** Those that run everything. */
+export const fastEngines: Engines = {
+  s3: engines.s3.filter(({ isSlow }) => isSlow !== true),
+  dynamodb: engines.dynamodb.filter(({ isSlow }) => isSlow !== true),
+}
+
 /** Pairs of engines for what needs both services: every engine for DynamoDB once, with its own S3 where it has one. */
-export const pairs: readonly { readonly s3: Engine; readonly dynamodb: Engine }[] = engines.dynamodb.flatMap(
+export const pairs: readonly { readonly s3: Engine; readonly dynamodb: Engine }[] = fastEngines.dynamodb.flatMap(
   (dynamodb) => {
-    const s3 = engines.s3.find(({ endpoint }) => endpoint === dynamodb.endpoint) ?? engines.s3[0]
+    const s3 = fastEngines.s3.find(({ endpoint }) => endpoint === dynamodb.endpoint) ?? fastEngines.s3[0]
     return s3 === undefined ? [] : [{ s3, dynamodb }]
   },
 )
