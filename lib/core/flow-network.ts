@@ -206,6 +206,7 @@ export class FlowNetwork {
           if (this.#room[at] === 0) continue
           const to = this.#to[at]!
           const through = length + this.#reducedCost(at)
+          if (through < length) throw new Error('F2: an arc with room has a negative reduced cost')
           if (through >= distance[to]!) continue
           distance[to] = through
           while (buckets.length <= through) buckets.push([])
