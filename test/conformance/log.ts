@@ -6,6 +6,7 @@ import type { StoresFactory } from './log-fixture.ts'
 import { groupAdminSuite } from './log-group-admin.ts'
 import { groupOffsetSuite } from './log-group-offsets.ts'
 import { groupSuite } from './log-groups.ts'
+import { instanceSuite } from './log-instances.ts'
 import { leaseSuite } from './log-leases.ts'
 import { producerSuite } from './log-producers.ts'
 import { topicSuite } from './log-topics.ts'
@@ -17,6 +18,7 @@ export function logConformance(name: string, factory: StoresFactory): void {
   groupSuite(name, factory)
   groupOffsetSuite(name, factory)
   groupAdminSuite(name, factory)
+  instanceSuite(name, factory)
 }
 
 /** As far as it depends on where the bytes of records lie. */
