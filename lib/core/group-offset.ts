@@ -53,13 +53,15 @@ export type CommitDecision =
   | { readonly kind: 'committed'; readonly next: GroupOffset }
   | { readonly kind: 'fenced'; readonly by: Claim | undefined }
 
-/** May this claim commit? (O1) */
+/** May this claim commit in this group? (O1) */
 export function decideCommit(
   present: GroupOffset | undefined,
-  claim: Claim,
+  groupId: GroupId,
+  claim: CarriedClaim,
   commit: Commit,
   nowMs: EpochMs,
 ): CommitDecision {
+  if (claim.incarnation !== incarnationOf(groupId)) return { kind: 'fenced', by: undefined }
   const standing = present?.claim
   if (standing === undefined || standing.member !== claim.member || standing.epoch !== claim.epoch)
     return { kind: 'fenced', by: standing }

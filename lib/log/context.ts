@@ -1,6 +1,7 @@
 /** What every use case of one log shares: the ports, the settings, the rules, the heads seen lately, and what runs beside. */
 import type { Codecs } from '../core/codec.ts'
 import { Unavailable } from '../core/errors.ts'
+import { release } from '../core/group.ts'
 import { decideClaim, decideCommit } from '../core/group-offset.ts'
 import type { Head, HeadKey } from '../core/head.ts'
 import { judgeProducer } from '../core/producer.ts'
@@ -17,11 +18,12 @@ export interface LogRules {
   readonly rowThatCounts: typeof rowThatCounts
   readonly findInRows: typeof findInRows
   readonly judgeProducer: typeof judgeProducer
+  readonly release: typeof release
   readonly decideClaim: typeof decideClaim
   readonly decideCommit: typeof decideCommit
 }
 
-export const logRules: LogRules = { rowThatCounts, findInRows, judgeProducer, decideClaim, decideCommit }
+export const logRules: LogRules = { rowThatCounts, findInRows, judgeProducer, release, decideClaim, decideCommit }
 
 export class Context implements LogPorts {
   readonly objects: Objects

@@ -9,7 +9,7 @@
 import type { Refusal } from '../core/errors.ts'
 import { refusal } from '../core/errors.ts'
 import type { Group, MemberOptions, TopicsSeen } from '../core/group.ts'
-import { dutiesOf, isSameSubscription, join, overdueMembers, refresh, release, remove } from '../core/group.ts'
+import { dutiesOf, isSameSubscription, join, overdueMembers, refresh, remove } from '../core/group.ts'
 import { formatClaim, incarnationOf, parseClaim } from '../core/group-offset.ts'
 import type { GroupItem, Item, MemberItem } from '../core/items.ts'
 import { groupKey, memberKey, membersCollection } from '../core/items.ts'
@@ -280,13 +280,13 @@ export class GroupMembers {
     holding: readonly Holding[],
   ): Promise<Answer<Membership>> {
     if (!read.ok) return read
-    const { clock } = this.#context
+    const { clock, rules } = this.#context
     const held = partitionSet(holding.map(({ topicId, partition }) => [topicId, partition] as const))
     let { group } = read
-    if (release(group, memberId, seenEpoch, held, clock.now()) !== group) {
+    if (rules.release(group, memberId, seenEpoch, held, clock.now()) !== group) {
       const changed = await this.#store.change(name, false, (present) => ({
         ok: true,
-        next: release(present, memberId, seenEpoch, held, clock.now()),
+        next: rules.release(present, memberId, seenEpoch, held, clock.now()),
       }))
       if (!changed.ok) return changed
       group = changed.group

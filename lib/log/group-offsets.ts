@@ -5,12 +5,7 @@
 import type { Refusal } from '../core/errors.ts'
 import { refusal, Unavailable } from '../core/errors.ts'
 import type { Claim, Commit, CommitDecision, GroupOffset } from '../core/group-offset.ts'
-import {
-  decideCommitFromOutside,
-  incarnationOf,
-  offsetMetadataCharactersMax,
-  parseClaim,
-} from '../core/group-offset.ts'
+import { decideCommitFromOutside, offsetMetadataCharactersMax, parseClaim } from '../core/group-offset.ts'
 import type { Item, ItemKey } from '../core/items.ts'
 import { groupOffsetKey, groupOffsetsCollection, partitionOfGroupOffset } from '../core/items.ts'
 import type { GroupId, Offset, TopicId } from '../core/names.ts'
@@ -167,11 +162,10 @@ export class GroupOffsets {
         'UNKNOWN_MEMBER_ID',
         'The group has members: only they commit, with the claim that they were given with the partition.',
       )
-    if (claim !== undefined && claim.incarnation !== incarnationOf(groupId)) return fenced(undefined)
     const decide = (present: GroupOffset | undefined): CommitDecision => {
       const commit: Commit = { offset, metadata }
       const nowMs = this.#context.clock.now()
-      if (claim !== undefined) return this.#context.rules.decideCommit(present, claim, commit, nowMs)
+      if (claim !== undefined) return this.#context.rules.decideCommit(present, groupId, claim, commit, nowMs)
       return decideCommitFromOutside(present, outsideEpoch ?? 0, commit, nowMs)
     }
     const key = groupOffsetKey(groupId, topic.id, partition)

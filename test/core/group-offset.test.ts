@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import {
+  type CarriedClaim,
   type Claim,
   decideClaim,
   decideCommit,
@@ -14,6 +15,12 @@ import {
 import type { GroupId, MemberId } from '../../lib/core/names.ts'
 
 const claim = (member: string, epoch: number): Claim => ({ member: member as MemberId, epoch })
+const group = 'AAAAAAAA_the-group-id_' as GroupId
+const carried = (member: string, epoch: number): CarriedClaim => ({
+  member: member as MemberId,
+  epoch,
+  incarnation: incarnationOf(group),
+})
 const at = (offset: number, metadata = '') => ({ offset, metadata })
 
 describe('a partition that nobody has claimed', () => {
@@ -27,8 +34,8 @@ describe('a partition that nobody has claimed', () => {
   })
 
   it('takes no commit of a member (O1)', () => {
-    assert.deepEqual(decideCommit(undefined, claim('a', 3), at(5), 0), { kind: 'fenced', by: undefined })
-    assert.deepEqual(decideCommit({ offset: 1 }, claim('a', 3), at(5), 0), { kind: 'fenced', by: undefined })
+    assert.deepEqual(decideCommit(undefined, group, carried('a', 3), at(5), 0), { kind: 'fenced', by: undefined })
+    assert.deepEqual(decideCommit({ offset: 1 }, group, carried('a', 3), at(5), 0), { kind: 'fenced', by: undefined })
   })
 })
 
@@ -36,19 +43,27 @@ describe('a partition that is claimed', () => {
   const standing: GroupOffset = { offset: 10, metadata: 'was', committedMs: 1, claim: claim('a', 5) }
 
   it('takes commits of that claim, higher ones and lower ones, each with its own metadata', () => {
-    assert.deepEqual(decideCommit(standing, claim('a', 5), at(12, 'is'), 99), {
+    assert.deepEqual(decideCommit(standing, group, carried('a', 5), at(12, 'is'), 99), {
       kind: 'committed',
       next: { offset: 12, metadata: 'is', committedMs: 99, claim: claim('a', 5) },
     })
-    assert.deepEqual(decideCommit(standing, claim('a', 5), at(3), 99), {
+    assert.deepEqual(decideCommit(standing, group, carried('a', 5), at(3), 99), {
       kind: 'committed',
       next: { offset: 3, committedMs: 99, claim: claim('a', 5) },
     })
   })
 
   it('takes no commit of another claim: not of another member in the same epoch, nor of the same member in another (O1)', () => {
-    for (const other of [claim('b', 5), claim('a', 4), claim('a', 6), claim('b', 4), claim('b', 6), claim('aa', 5)])
-      assert.deepEqual(decideCommit(standing, other, at(12), 99), { kind: 'fenced', by: claim('a', 5) })
+    for (const [member, epoch] of [['b', 5], ['a', 4], ['a', 6], ['b', 4], ['b', 6], ['aa', 5]] as const) // biome-ignore format: a row
+      assert.deepEqual(decideCommit(standing, group, carried(member, epoch), at(12), 99), {
+        kind: 'fenced',
+        by: claim('a', 5),
+      })
+  })
+
+  it('takes no commit of the same member in the same epoch of the group that had the name before (O1, D6)', () => {
+    const before = { ...carried('a', 5), incarnation: 'BBBBBBBB' }
+    assert.deepEqual(decideCommit(standing, group, before, at(12), 99), { kind: 'fenced', by: undefined })
   })
 
   it('is claimed by another in a later epoch, who goes on where the first had committed (O2)', () => {
@@ -71,8 +86,8 @@ describe('a partition that is claimed', () => {
   it('gives the same member, back in a later epoch, another claim: its old one no longer commits', () => {
     const decided = decideClaim(standing, claim('a', 9))
     assert.ok(decided.kind === 'claimed')
-    assert.equal(decideCommit(decided.next, claim('a', 5), at(11), 0).kind, 'fenced')
-    assert.equal(decideCommit(decided.next, claim('a', 9), at(11), 0).kind, 'committed')
+    assert.equal(decideCommit(decided.next, group, carried('a', 5), at(11), 0).kind, 'fenced')
+    assert.equal(decideCommit(decided.next, group, carried('a', 9), at(11), 0).kind, 'committed')
   })
 })
 
@@ -95,7 +110,7 @@ describe('an offset that is changed from outside', () => {
   it('takes no late commit of the member that had it, nor a late claim of it (O3)', () => {
     const decided = decideCommitFromOutside(standing, 6, at(2), 99)
     assert.ok(decided.kind === 'committed')
-    assert.equal(decideCommit(decided.next, claim('a', 5), at(11), 0).kind, 'fenced')
+    assert.equal(decideCommit(decided.next, group, carried('a', 5), at(11), 0).kind, 'fenced')
     assert.equal(decideClaim(decided.next, claim('a', 5)).kind, 'fenced')
     assert.equal(decideClaim(decided.next, claim('b', 6)).kind, 'fenced')
     assert.equal(decideClaim(decided.next, claim('b', 7)).kind, 'claimed')
@@ -138,7 +153,7 @@ describe('any history of claims and commits', () => {
               ;[present, last] = [decided.next, epoch]
             } else assert.ok(epoch <= last)
           } else {
-            const decided = decideCommit(present, claim(owner, epoch), at(offset), 0)
+            const decided = decideCommit(present, group, carried(owner, epoch), at(offset), 0)
             assert.equal(decided.kind, present?.claim?.epoch === epoch ? 'committed' : 'fenced')
             if (decided.kind === 'committed') present = decided.next
           }

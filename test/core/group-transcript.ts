@@ -33,6 +33,7 @@ import {
   decideCommit,
   decideCommitFromOutside,
   type GroupOffset,
+  incarnationOf,
 } from '../../lib/core/group-offset.ts'
 import type { MemberId, TopicId } from '../../lib/core/names.ts'
 import {
@@ -102,9 +103,10 @@ class Conversation {
         return []
       }
       case 'commit': {
-        const claim = this.#readers.get(id(first))?.claims.get(second) ?? { member: id(first), epoch: 0 }
+        const had = this.#readers.get(id(first))?.claims.get(second) ?? { epoch: 0 }
+        const claim = { member: id(first), epoch: had.epoch, incarnation: incarnationOf(groupId) }
         const commit = { offset: Number(rest[0]), metadata: '' }
-        const decided = decideCommit(this.#offsets.get(second), claim, commit, this.#nowMs)
+        const decided = decideCommit(this.#offsets.get(second), groupId, claim, commit, this.#nowMs)
         if (decided.kind === 'fenced') return [`refused: ${described(decided.by)}`]
         this.#offsets.set(second, decided.next)
         return ['committed']

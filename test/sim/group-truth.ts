@@ -32,6 +32,8 @@ export interface CommitIntent {
 /** What a member believes to read, by topic id and partition. */
 export interface MemberView {
   readonly memberId: MemberId
+  /** The incarnation that it believes to be in. */
+  readonly groupId: GroupId | undefined
   readonly holding: ReadonlyMap<string, { readonly topicId: TopicId; readonly partition: number }>
 }
 
@@ -101,7 +103,7 @@ export class GroupTruth {
   /** Members again, though their clients do not know that they were none for a while. */
   readonly unaware = new Set<MemberId>()
   readonly views = new Map<MemberId, MemberView>()
-  /** How many joinings of a member nobody was told the end of: those of a process that died may still have one. */
+  /** How many joinings of a member did not end well: those may still end, late. */
   readonly joining = new Map<MemberId, number>()
   /** The most that two clocks may differ. */
   skewMs = 0
@@ -243,8 +245,9 @@ export class GroupTruth {
         owners.set(`${topicId}/${partition}`, memberId)
       }
     for (const [memberId, member] of group.members) {
-      if (this.unaware.has(memberId)) continue
-      for (const { topicId, partition } of this.views.get(memberId)?.holding.values() ?? []) {
+      const view = this.views.get(memberId)
+      if (view === undefined || view.groupId !== group.id || this.unaware.has(memberId)) continue
+      for (const { topicId, partition } of view.holding.values()) {
         const isThere = [...this.#truth.topics.values()].some(({ id, state }) => id === topicId && state === 'live')
         if (isThere && !hasPartition(member.owned, topicId, partition))
           this.#violate('G1', `${memberId} reads ${where(topicId, partition)}, which is no longer its own`)

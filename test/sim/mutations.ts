@@ -2,13 +2,21 @@
  * Rules that were switched off one at a time, each of which the simulation must notice. What a rule is there for stands in
  * architecture.md of the design, sections 1 and 4 to 8; the checker was not made for them.
  */
+
+import type { GroupText } from '../../lib/core/group.ts'
+import { release } from '../../lib/core/group.ts'
+import type { CarriedClaim, GroupOffset } from '../../lib/core/group-offset.ts'
+import { decideCommit, incarnationOf } from '../../lib/core/group-offset.ts'
 import type { AppendCommand, Head, HeadCommand, HeadDecision } from '../../lib/core/head.ts'
 import { decideHead } from '../../lib/core/head.ts'
+import type { Item, ItemKey } from '../../lib/core/items.ts'
+import { groupsCollection } from '../../lib/core/items.ts'
 import { judgeProducer } from '../../lib/core/producer.ts'
 import type { ChunkReference } from '../../lib/core/reference.ts'
 import { findInRows, rowThatCounts } from '../../lib/core/row.ts'
-import type { Objects } from '../../lib/ports.ts'
+import type { ItemWrite, Objects } from '../../lib/ports.ts'
 import type { Mutation } from './simulate.ts'
+import type { ChangeWrites } from './stores.ts'
 
 type Decide = typeof decideHead
 
@@ -29,6 +37,29 @@ function appendsWith(change: (head: Head, command: AppendCommand) => Partial<Hea
 function without<Value extends object>(value: Value, name: keyof Value): Value {
   const { [name]: _left, ...rest } = value
   return rest as Value
+}
+
+/** Writes of such items are done whatever is there. */
+function unconditional(isMeant: (write: ItemWrite) => boolean): ChangeWrites {
+  return (writes, metadata) =>
+    Promise.all(
+      writes.map(async (write): Promise<ItemWrite> => {
+        if (!isMeant(write)) return write
+        const present = await metadata.get(write.key)
+        if (write.op === 'put') return { ...write, if: present === undefined ? 'absent' : { version: present.version } }
+        return write.op === 'delete' && present !== undefined ? { ...write, if: { version: present.version } } : write
+      }),
+    )
+}
+
+function isIn(collection: string): (write: { readonly key: ItemKey }) => boolean {
+  return ({ key }) => key.collection.startsWith(collection)
+}
+
+/** The claim that stands, as if somebody carried it. */
+function standing(present: GroupOffset | undefined): Partial<CarriedClaim> {
+  const claim = present?.claim
+  return claim === undefined || claim.member === '' ? {} : { member: claim.member, epoch: claim.epoch }
 }
 
 export const mutations: { readonly [name: string]: Mutation } = {
@@ -158,5 +189,103 @@ export const mutations: { readonly [name: string]: Mutation } = {
   /** The user's condition is checked by the writer only. */
   'no expected offset': {
     decide: appendsWith((_head, command) => without(command, 'expectedHw')),
+  },
+
+  // --- Groups ---------------------------------------------------------------------------------------------------------
+
+  /** O1. Whoever once had a claim commits. */
+  'commits without the claim': {
+    kind: 'groups',
+    rules: {
+      decideCommit: (present, groupId, claim, commit, nowMs) =>
+        decideCommit(present, groupId, { ...claim, ...standing(present) }, commit, nowMs),
+    },
+  },
+
+  /** O1. A claim of an epoch that is not earlier will do. */
+  'commits by epoch': {
+    kind: 'groups',
+    rules: {
+      decideCommit: (present, groupId, claim, commit, nowMs) => {
+        const isLater = claim.epoch >= (present?.claim?.epoch ?? 0)
+        const incarnation = incarnationOf(groupId)
+        return decideCommit(
+          present,
+          groupId,
+          { ...claim, ...(isLater && standing(present)), incarnation },
+          commit,
+          nowMs,
+        )
+      },
+    },
+  },
+
+  /** D6. A member of the group that had the name before commits. */
+  'commits to the next incarnation': {
+    kind: 'groups',
+    rules: {
+      decideCommit: (present, groupId, claim, commit, nowMs) =>
+        decideCommit(present, groupId, { ...claim, incarnation: incarnationOf(groupId) }, commit, nowMs),
+    },
+  },
+
+  /** O1. What was decided on an offset item that has changed since is written. */
+  'commits on what was read': { kind: 'groups', changeWrites: unconditional(isIn('offsets/')) },
+
+  /** O2. Who was given a partition claims it, however long ago that was. */
+  'claims of any epoch': {
+    kind: 'groups',
+    rules: {
+      decideClaim: (present, claim) =>
+        present?.claim?.member === claim.member && present.claim.epoch >= claim.epoch
+          ? { kind: 'standing' }
+          : { kind: 'claimed', next: { ...present, claim } },
+    },
+  },
+
+  /** O3. A member's claim outlives a reset. */
+  'resets beside the claim': {
+    kind: 'groups',
+    changeWrites: (writes, metadata) =>
+      Promise.all(
+        writes.map(async (write): Promise<ItemWrite> => {
+          const value =
+            write.op === 'put' && isIn('offsets/')(write) ? (write.value as unknown as GroupOffset) : undefined
+          if (write.op !== 'put' || value?.claim?.member !== '') return write
+          const { claim } = ((await metadata.get(write.key))?.value ?? value) as unknown as GroupOffset
+          return { ...write, value: { ...value, ...(claim && { claim }) } as unknown as Item['value'] }
+        }),
+      ),
+  },
+
+  /** Eviction by the clock alone: a beat that came in between does not matter. */
+  'evictions on a beat that is not the last': {
+    kind: 'groups',
+    changeWrites: unconditional((write) => write.op === 'delete' && isIn('members/')(write)),
+  },
+
+  /** G2. What a member says that does not know the present epoch is taken for letting go. */
+  'letting go in any epoch': {
+    kind: 'groups',
+    rules: {
+      release: (group, memberId, _seenEpoch, holding, nowMs) => release(group, memberId, group.epoch, holding, nowMs),
+    },
+  },
+
+  /** G1. A partition is granted before its owner has let go. */
+  'grants before letting go': {
+    kind: 'groups',
+    changeWrites: async (writes) =>
+      writes.map((write): ItemWrite => {
+        const { collection } = write.key
+        if (write.op !== 'put' || !(collection === groupsCollection || collection === 'group-states')) return write
+        const { state, members, ...rest } = write.value as unknown as GroupText
+        const withoutOwned = Object.entries(members).map(([id, { owned: _owned, ...member }]) => [id, member])
+        const value =
+          collection === groupsCollection
+            ? { ...rest, members, state: (state as string) === 'Reconciling' ? 'Stable' : state }
+            : { ...rest, state, members: Object.fromEntries(withoutOwned) }
+        return { ...write, value: value as unknown as Item['value'] }
+      }),
   },
 }

@@ -67,7 +67,7 @@ export class Member implements MemberView {
         return log.groups.join(request)
       },
       (answer) => {
-        count(-1)
+        if (answer.ok) count(-1)
         this.#check(what, answer)
       },
       patienceMs,
