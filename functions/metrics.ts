@@ -25,6 +25,9 @@ export const countMetrics: Readonly<Record<Counted, MetricEntry>> = {
   inlineChunksWritten: { name: 'InlineChunksWritten', unit: 'Count', meaning: 'Small chunks put into the table' },
   headsRead: { name: 'HeadsRead', unit: 'Count', meaning: 'Reads of a head, those beside an upload among them' },
   rolls: { name: 'Rolls', unit: 'Count', meaning: 'Tails moved into rows' },
+  merges: { name: 'Merges', unit: 'Count', meaning: 'Runs of small chunks that became a segment' },
+  bytesMerged: { name: 'BytesMerged', unit: 'Bytes', meaning: 'Bytes of their batches' },
+  segmentsDeleted: { name: 'SegmentsDeleted', unit: 'Count', meaning: 'Objects that the sweep deleted' },
   recordsFetched: { name: 'RecordsFetched', unit: 'Count', meaning: 'Records in the batches that fetches answered' },
   bytesFetched: { name: 'BytesFetched', unit: 'Bytes', meaning: 'Bytes of these batches' },
 }

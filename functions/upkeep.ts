@@ -1,7 +1,7 @@
 /** A round of upkeep as a handler, whatever calls it. */
 import type { Context } from 'aws-lambda'
 import type { Log } from '../lib/log/log.ts'
-import { groupsPart } from '../lib/log/part-groups.ts'
+import { upkeepPart } from '../lib/log/part-upkeep.ts'
 import { composeLog, type FunctionParts, told } from './environment.ts'
 import { maintainMetrics, requestMetrics } from './metrics.ts'
 
@@ -13,7 +13,7 @@ type Round = Extract<Awaited<ReturnType<Log['maintain']>>, { readonly ok: true }
 /** @throws (the handler) what failed, after it was told: an alarm counts the function's errors, and the next round goes on */
 export function composeMaintain(parts: FunctionParts): (event: unknown, context: Context) => Promise<Round> {
   const { telemetry } = parts
-  const { log } = composeLog(parts, [groupsPart])
+  const { log } = composeLog(parts, [upkeepPart])
   return (_event, context) =>
     told(telemetry, context, undefined, async () => {
       const ending = new AbortController()

@@ -13,7 +13,10 @@ import type { EpochMs } from './core/names.ts'
 export interface Objects {
   /** Puts the object if there is none of that key; durable when it returns (D1). The parts, in order, are the content; they are not changed while the call runs. */
   create(key: string, parts: readonly Uint8Array[]): Promise<'created' | 'exists'>
-  /** `length` bytes from `position`, fewer where the object ends (none beyond it); undefined where there is no such object. */
+  /**
+   * `length` bytes from `position`, fewer where the object ends (none beyond it); undefined where there is no such object. A
+   * negative position counts from the end: `read(key, -n, n)` are the last n bytes, or the whole of a smaller object.
+   */
   read(key: string, position: number, length: number): Promise<Uint8Array | undefined>
   /** Up to `limit` objects whose keys begin with `prefix` and come after `after`, ascending. */
   list(prefix: string, after: string | undefined, limit: number): Promise<readonly ObjectEntry[]>

@@ -22,7 +22,9 @@ export class MemoryObjects implements Objects {
   }
 
   async read(key: string, position: number, length: number): Promise<Uint8Array | undefined> {
-    return this.#objects.get(key)?.slice(position, position + length)
+    const bytes = this.#objects.get(key)
+    const from = position < 0 ? Math.max(0, (bytes?.length ?? 0) + position) : position
+    return bytes?.slice(from, from + length)
   }
 
   async list(prefix: string, after: string | undefined, limit: number): Promise<readonly ObjectEntry[]> {

@@ -11,6 +11,8 @@
  * | `producers/<topic id>/<partition>` | producer key | appends and evictions, in the transaction with the head | when forgotten, after the head's floor was raised (P4) | `ProducerItem` |
  * | `api-keys` | key id | its creation (if absent), its revocation (by version) | never (A2) | `ApiKeyItem` (api-key.ts) |
  * | `inline/<topic id>/<partition>` | segment id | a flush that finds it cheaper than an object, if absent | when a merge has put its records into a segment, or by the sweep | `InlineItem`, with the chunk's batches as bytes |
+ * | `candidates` | segment id | a merge, a trim or the deletion of a topic, before it removes what named the segment, if absent | when the sweep has deleted the segment | `CandidateItem` |
+ * | `sweep` | first character of the keys that were swept | the sweep, by version | never | `SweepItem` |
  * | `groups` | group name, percent-encoded | every change of the group, with its state, by version | when the group is deleted | `GroupItem` |
  * | `group-states` | group id | the same, in the same transaction | the same | `GroupText` (group.ts) |
  * | `members/<group id>` | member id | joins, then heartbeats: at most one per third of the session timeout | when the member leaves, is evicted, or its group is deleted | `MemberItem` |
@@ -87,6 +89,13 @@ export function inlineCollection(topicId: TopicId, partition: number): string {
 export function inlineKey(topicId: TopicId, partition: number, id: SegmentId): ItemKey {
   return { collection: inlineCollection(topicId, partition), sort: id }
 }
+export const candidatesCollection = 'candidates'
+export function candidateKey(id: SegmentId): ItemKey {
+  return { collection: candidatesCollection, sort: id }
+}
+export function sweepKey(digit: string): ItemKey {
+  return { collection: 'sweep', sort: digit }
+}
 export const groupsCollection = 'groups'
 export function groupKey(name: GroupName): ItemKey {
   return { collection: groupsCollection, sort: encodeURIComponent(name) }
@@ -134,6 +143,15 @@ export interface ProducerIdsItem {
   readonly next: number
 }
 
+export interface CandidateItem {
+  readonly sinceMs: EpochMs
+}
+
+export interface SweepItem {
+  /** Every object below it was looked at once, when it was old enough. */
+  readonly horizon: SegmentId
+}
+
 export interface InlineItem {
   readonly recordCount: number
 }
@@ -142,6 +160,8 @@ export interface Grave {
   readonly name: TopicName
   readonly partitions: number
   readonly deletedMs: EpochMs
+  /** When what the topic left was noted for the sweep, or removed. */
+  readonly sweptMs?: EpochMs
 }
 
 /** State of a producer that is not in the head. */

@@ -220,6 +220,16 @@ export function checkMagic(bytes: Uint8Array, at: number, origin: number): Segme
   return segmentFault('unknown-version', message, at + origin + magic.length)
 }
 
+/**
+ * The size of the object whose last bytes these are, as its footer says; undefined where it is too short for one. For who read an
+ * object from its end; what it is worth, `decodeSegmentTail` tells.
+ */
+export function sizeByFooter(tail: Uint8Array): number | undefined {
+  if (tail.length < segmentFooterBytes) return undefined
+  const footer = viewOf(tail.subarray(tail.length - segmentFooterBytes))
+  return readI64(footer, 0) + readI64(footer, 8) + segmentFooterBytes
+}
+
 /** `need-more`: the last `needBytes` bytes of the object are needed. */
 export type SegmentTail =
   | { readonly ok: true; readonly index: SegmentIndex }

@@ -168,6 +168,45 @@ export const settingsTable = {
     max: 86_400_000,
     meaning: 'How often the embedded server does its upkeep: forgetting idle producers and idempotency keys.',
   },
+  mergeRowsMin: {
+    default: 32,
+    unit: 'count',
+    min: 2,
+    max: 1_000,
+    meaning:
+      'Rows of a partition (each of at least 8 commits) that are merged into one segment when there are so many.',
+  },
+  mergeBytesMin: {
+    default: 8_388_608,
+    unit: 'bytes',
+    min: 1_024,
+    max: 67_108_864,
+    meaning: 'Bytes in rows that are not merged yet, from which on they are merged although they are few.',
+  },
+  mergeBytesMax: {
+    default: 33_554_432,
+    unit: 'bytes',
+    min: 65_536,
+    max: 1_073_741_824,
+    kafka: 'segment.bytes',
+    meaning: 'Bytes of batches in a merged segment. A merge holds them in memory.',
+  },
+  mergeQuietMs: {
+    default: 60_000,
+    unit: 'ms',
+    min: 0,
+    max: 3_600_000,
+    meaning:
+      'Younger rows are not merged: an append of theirs whose outcome is unknown could no longer be proved absent.',
+  },
+  sweepAgeMs: {
+    default: 86_400_000,
+    unit: 'ms',
+    min: 1_000,
+    max: 2_592_000_000,
+    meaning:
+      'Segments younger than this are not swept, so that no writer that is merely slow is fenced. Safety does not depend on it.',
+  },
   leaseDurationMs: {
     default: 10_000,
     unit: 'ms',

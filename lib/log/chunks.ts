@@ -19,6 +19,8 @@ import type { Span } from './locate.ts'
 const batchCrcFrom = 21
 /** The largest range that adjacent chunks are read in. */
 const readBytesMax = 8_388_608
+/** Runs that `load` reads at the same time. */
+const loadsAtOnce = 16
 /** From so many inline chunks on, one query is cheaper than a request for each. */
 const inlineToQuery = 3
 /** Inline chunks that one query is asked for at most. */
@@ -55,9 +57,34 @@ export class Chunks {
     return Promise.all(spans.map(({ ref }) => this.#underWay.get(ref) ?? this.#cache.get(ref)))
   }
 
+  /**
+   * The same bytes for one who changes them, and reads so much that keeping them would drive out what readers want. Undefined where
+   * any is gone.
+   */
+  async load(key: HeadKey, spans: readonly Span[]): Promise<readonly Uint8Array[] | undefined> {
+    const runs = adjacentRuns(spans.map((span) => ({ span, place: decodeReference(span.ref) })))
+    const found = new Map<ChunkReference, Uint8Array>()
+    let next = 0
+    const turn = async () => {
+      while (next < runs.length) {
+        const run = runs[next++]!
+        const read = run[0]?.place.isInline === true ? await this.#readInline(key, run) : await this.#readRun(run)
+        for (const [ref, chunk] of read) found.set(ref, chunk)
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(runs.length, loadsAtOnce) }, turn))
+    const chunks = spans.map(({ ref }) => found.get(ref))
+    return chunks.every((chunk) => chunk !== undefined) ? chunks : undefined
+  }
+
   /** One read for a run; who wants a chunk of it meanwhile waits for the same: readers that a commit woke come together. */
   #begin(key: HeadKey, run: readonly Placed[]): void {
-    const reading = run[0]?.place.isInline === true ? this.#readInline(key, run) : this.#readRun(run)
+    const reading = (run[0]?.place.isInline === true ? this.#readInline(key, run) : this.#readRun(run)).then(
+      (found) => {
+        for (const [ref, chunk] of found) this.#keep(ref, run.length === 1 ? chunk : chunk.slice())
+        return found
+      },
+    )
     for (const { span } of run) {
       const chunk = reading.then((found) => found.get(span.ref))
       this.#underWay.set(span.ref, chunk)
@@ -82,7 +109,6 @@ export class Chunks {
       const chunk = bytes.subarray(at, at + place.lengthBytes)
       this.#open(chunk, span)
       found.set(span.ref, chunk)
-      this.#keep(span.ref, run.length === 1 ? chunk : chunk.slice())
     }
     return found
   }
@@ -117,7 +143,6 @@ export class Chunks {
       const chunk = Uint8Array.from(bytes)
       this.#open(chunk, span)
       found.set(span.ref, chunk)
-      this.#keep(span.ref, chunk)
     }
     return found
   }

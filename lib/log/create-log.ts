@@ -8,6 +8,7 @@ import { fetchPart } from './part-fetch.ts'
 import { groupsPart } from './part-groups.ts'
 import { offsetsPart } from './part-offsets.ts'
 import { producePart } from './part-produce.ts'
+import { upkeepPart } from './part-upkeep.ts'
 
 /**
  * The log over the given ports. Throws where the settings are wrong, all failures in one message. `rules` are replaced by a
@@ -22,5 +23,6 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
     ...offsetsPart(engine),
     ...adminPart(engine),
     ...groupsPart(engine),
+    ...upkeepPart(engine),
   }
 }

@@ -300,7 +300,7 @@ function freshId(context: Context, above: SegmentId | ''): SegmentId {
 }
 
 /** Durable under a fresh id when it returns. A retry sends the same bytes under the same id; `above` lifts the id of a writer whose clock is behind a fence. */
-async function putSegment(context: Context, plan: SegmentPlan, above: SegmentId | ''): Promise<SegmentId> {
+export async function putSegment(context: Context, plan: SegmentPlan, above: SegmentId | ''): Promise<SegmentId> {
   while (true) {
     const id = freshId(context, above)
     let mayBeOurs = false

@@ -1,34 +1,49 @@
 /** Upkeep of the whole log, a partition, an instance and a group at a time. What it does costs speed when it is late, never records. */
-import type { Context } from './context.ts'
+import { effectiveConfig } from '../core/topic.ts'
+import type { Engine } from './engine.ts'
 import type { GroupAdmin } from './group-admin.ts'
 import type { LogInstances } from './instances.ts'
+import type { Maintained } from './log.ts'
+import { mergePartition, mergePolicyOf } from './merge.ts'
 import { forgetProducers } from './producer-ids.ts'
-import type { Topics } from './topics.ts'
+import { retainPartition } from './retention.ts'
+import { sweepInline } from './sweep.ts'
+
+/** Merges of one partition in one round: a backlog does not keep the others waiting. */
+const mergesPerRound = 8
 
 /** One round over all live topics, then over all groups; ends early, with what was done, when `signal` aborts. */
 export async function maintain(
-  context: Context,
-  topics: Topics,
+  { context, topics, chunks }: Engine,
   groups: GroupAdmin,
   instances: LogInstances,
   signal: AbortSignal,
-): Promise<{
-  ok: true
-  partitions: number
-  forgotten: number
-  groups: number
-  groupsDeleted: number
-  instancesRemoved: number
-}> {
-  let partitions = 0
-  let forgotten = 0
-  for (const topic of await topics.list())
+): Promise<{ ok: true } & Maintained> {
+  const done = { partitions: 0, forgotten: 0, rowsRemoved: 0, rowsMerged: 0 }
+  const policy = mergePolicyOf(context)
+  for (const topic of await topics.list()) {
+    const { retentionMs, retentionBytes, cleanupPolicy } = effectiveConfig(topic)
+    // What a compacted topic holds does not grow old.
+    const limits = cleanupPolicy.isDelete
+      ? { retentionMs, retentionBytes }
+      : { retentionMs: Number.POSITIVE_INFINITY, retentionBytes: Number.POSITIVE_INFINITY }
     for (let partition = 0; partition < topic.partitions && !signal.aborted; partition++) {
-      forgotten += await forgetProducers(context, { topicId: topic.id, partition })
-      partitions++
+      const key = { topicId: topic.id, partition }
+      done.forgotten += await forgetProducers(context, key)
+      done.rowsRemoved += await retainPartition(context, key, limits)
+      let isMerged = false
+      for (let merges = 0; merges < mergesPerRound && !signal.aborted; merges++) {
+        const merged = await mergePartition(context, chunks, key, policy)
+        if (merged === undefined) break
+        done.rowsMerged += merged.rows
+        isMerged = true
+      }
+      if (isMerged) await sweepInline(context, key)
+      done.partitions++
     }
+  }
   // Instances first: a group may have been theirs alone.
   const instancesRemoved = await instances.removeExpired(signal)
   const looked = await groups.maintain(signal)
-  return { ok: true, partitions, forgotten, groups: looked.groups, groupsDeleted: looked.deleted, instancesRemoved }
+  return { ok: true, ...done, groups: looked.groups, groupsDeleted: looked.deleted, instancesRemoved }
 }

@@ -24,6 +24,10 @@ export type Counted =
   /** Reads of a head, those beside an upload among them. */
   | 'headsRead'
   | 'rolls'
+  | 'merges'
+  | 'bytesMerged'
+  /** By the sweep. */
+  | 'segmentsDeleted'
   /** Of the batches that fetches answered, as they are stored. */
   | 'recordsFetched'
   | 'bytesFetched'

@@ -6,7 +6,7 @@ import type { LogRecord, NewRecord } from '../../lib/core/record-batch.ts'
 import { decodeBatch, encodeBatch } from '../../lib/core/record-batch.ts'
 import type { Settings } from '../../lib/core/settings.ts'
 import { createLog } from '../../lib/log/create-log.ts'
-import type { Answer, Appended, AppendOptions, Fetched, Log } from '../../lib/log/log.ts'
+import type { Answer, Appended, AppendOptions, CreateTopicRequest, Fetched, Log } from '../../lib/log/log.ts'
 import type { Clock, Metadata, Objects } from '../../lib/ports.ts'
 
 export interface Stores {
@@ -48,6 +48,8 @@ export interface World {
   readonly stores: Stores
   /** Another process over the same stores. */
   another(settings?: Partial<Settings>): Log
+  /** Another process that sees the stores through these. */
+  over(stores: Stores): Log
 }
 
 /** Runs `body` with a fresh log, and closes everything after it. */
@@ -59,9 +61,9 @@ export async function withLog(
   const stores = await factory()
   const clock = new TestClock()
   const logs: Log[] = []
-  const open = (own: Partial<Settings> = {}) => {
+  const open = (own: Partial<Settings> = {}, seen = stores) => {
     const log = createLog(
-      { ...portsOf(stores), clock, random: Math.random, codecs: nodeCodecs },
+      { ...portsOf(seen), clock, random: Math.random, codecs: nodeCodecs },
       { retryDelayMs: 1, sequenceGapWaitMs: 60, ...settings, ...own },
     )
     logs.push(log)
@@ -69,11 +71,12 @@ export async function withLog(
     if (topicConfigs === undefined) return log
     return {
       ...log,
-      createTopic: (request) => log.createTopic({ ...request, configs: { ...topicConfigs, ...request.configs } }),
+      createTopic: (request: CreateTopicRequest) =>
+        log.createTopic({ ...request, configs: { ...topicConfigs, ...request.configs } }),
     }
   }
   try {
-    await body({ log: open(), clock, stores, another: open })
+    await body({ log: open(), clock, stores, another: (own) => open(own), over: (seen) => open({}, seen) })
   } finally {
     for (const log of logs) await log.close()
     await stores.close()

@@ -10,6 +10,7 @@ import { instanceSuite } from './log-instances.ts'
 import { leaseSuite } from './log-leases.ts'
 import { producerSuite } from './log-producers.ts'
 import { topicSuite } from './log-topics.ts'
+import { upkeepSuite } from './log-upkeep.ts'
 
 export function logConformance(name: string, factory: StoresFactory): void {
   topicSuite(name, factory)
@@ -27,4 +28,5 @@ export function recordsConformance(name: string, factory: StoresFactory): void {
   producerSuite(name, factory)
   fetchSuite(name, factory)
   fetchManySuite(name, factory)
+  upkeepSuite(name, factory)
 }

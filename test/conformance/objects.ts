@@ -69,25 +69,33 @@ export function objectsConformance(name: string, factory: () => Promise<ObjectsU
       assert.deepEqual(await objects.read(key, 0, 100), bytes('as it is'))
     })
 
-    specify('a range is read from its position, and ends where the object ends', async (objects) => {
-      const key = newKey()
-      await objects.create(key, [bytes('0123456'), bytes('789')])
-      const ranges = [
-        [0, 1, '0'],
-        [0, 10, '0123456789'],
-        [0, 11, '0123456789'],
-        [5, 4, '5678'],
-        [6, 2, '67'],
-        [9, 1, '9'],
-        [9, 2, '9'],
-        [9, 2 ** 40, '9'],
-        [10, 1, ''],
-        [11, 5, ''],
-        [2 ** 40, 5, ''],
-      ] as const
-      for (const [position, length, expected] of ranges)
-        assert.deepEqual(await objects.read(key, position, length), bytes(expected), `${position}, ${length}`)
-    })
+    specify(
+      'a range is read from its position, or counted from the end, and ends where the object ends',
+      async (objects) => {
+        const key = newKey()
+        await objects.create(key, [bytes('0123456'), bytes('789')])
+        const ranges = [
+          [0, 1, '0'],
+          [0, 10, '0123456789'],
+          [0, 11, '0123456789'],
+          [5, 4, '5678'],
+          [6, 2, '67'],
+          [9, 1, '9'],
+          [9, 2, '9'],
+          [9, 2 ** 40, '9'],
+          [10, 1, ''],
+          [11, 5, ''],
+          [2 ** 40, 5, ''],
+          [-1, 1, '9'],
+          [-3, 3, '789'],
+          [-10, 10, '0123456789'],
+          [-11, 11, '0123456789'],
+          [-65_536, 65_536, '0123456789'],
+        ] as const
+        for (const [position, length, expected] of ranges)
+          assert.deepEqual(await objects.read(key, position, length), bytes(expected), `${position}, ${length}`)
+      },
+    )
 
     specify('a large object made of many parts is read back by ranges', async (objects) => {
       const key = newKey()

@@ -10,7 +10,7 @@ import {
   placeChunks,
   segmentCost,
 } from '../../lib/core/placement.ts'
-import { listPrices, prices } from '../../lib/core/prices.ts'
+import { listPrices, type Price, prices } from '../../lib/core/prices.ts'
 
 const auto = (sizeBytes: number): ChunkToPlace => ({ sizeBytes, placement: 'auto' })
 const kib = (units: number) => units * 1_024 - inlineItemOverheadBytes
@@ -69,6 +69,6 @@ test('whatever is decided costs no more than the other way round', () => {
 })
 
 test('every price says what one of it is, and where it is from', () => {
-  for (const [name, { usd, unit, source }] of Object.entries(prices))
-    assert.ok(usd >= 0 && unit !== '' && source !== '', name)
+  for (const [name, price] of Object.entries<Price>(prices))
+    assert.ok(price.usd >= 0 && price.unit !== '' && price.source !== '', name)
 })

@@ -88,12 +88,12 @@ export class S3Objects implements Objects {
 
   async read(key: string, position: number, length: number): Promise<Uint8Array | undefined> {
     // There is no range of no bytes.
-    const last = position + Math.max(length, 1) - 1
+    const range = position < 0 ? `${position}` : `${position}-${position + Math.max(length, 1) - 1}`
     try {
       const answer = await this.#client.send(
-        new GetObjectCommand({ Bucket: this.#bucket, Key: key, Range: `bytes=${position}-${last}` }),
+        new GetObjectCommand({ Bucket: this.#bucket, Key: key, Range: `bytes=${range}` }),
       )
-      if (answer.ContentRange?.startsWith(`bytes ${position}-`) !== true)
+      if (position >= 0 && answer.ContentRange?.startsWith(`bytes ${position}-`) !== true)
         throw new Unavailable('S3 GetObject answered another range than was asked for', 'none')
       const bytes = (await answer.Body?.transformToByteArray()) ?? new Uint8Array()
       if (bytes.length !== answer.ContentLength)

@@ -21,7 +21,7 @@ export class OpenFiles {
     this.#disk = disk
   }
 
-  /** Bytes of the file, fewer where it ends; undefined where there is none. */
+  /** Bytes of the file, from its end where `position` is negative, fewer where it ends; undefined where there is none. */
   async read(path: string, position: number, length: number): Promise<Uint8Array | undefined> {
     const entry = this.#entries.get(path) ?? this.#open(path)
     this.#entries.delete(path)
@@ -36,7 +36,8 @@ export class OpenFiles {
       }
       const { file, sizeBytes } = opened
       // No more than there is, so that a range beyond the end costs no memory.
-      return await this.#disk.readFile(file, position, Math.max(0, Math.min(length, sizeBytes - position)))
+      const from = position < 0 ? Math.max(0, sizeBytes + position) : position
+      return await this.#disk.readFile(file, from, Math.max(0, Math.min(length, sizeBytes - from)))
     } catch (error) {
       this.#forget(path, entry)
       throw error

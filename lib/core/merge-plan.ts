@@ -1,0 +1,122 @@
+/**
+ * Which rows of a partition a merge takes together. A pure function of the rows, newest first, so that as many are read as are
+ * needed and no more.
+ *
+ * M1 A run is contiguous and ends before the newest rows that are too young: their appends may still want to prove what became
+ *    of them, and a merged row no longer tells (R2).
+ * M2 What was merged is merged again only with at least as much as it has itself: each byte is written a number of times that grows
+ *    with the logarithm of the segment's size over that of the first merge.
+ * M3 A row that a later one covers does not count (R1): it is left for deletion.
+ */
+import type { EpochMs } from './names.ts'
+import { segmentIdTimeMs } from './names.ts'
+import { decodeReference, segmentOfReference } from './reference.ts'
+import type { Row } from './row.ts'
+
+export interface MergePolicy {
+  /** Rows that are not merged yet, from so many on they are. */
+  readonly rowsMin: number
+  /** The same, by their bytes. */
+  readonly bytesMin: number
+  /** Bytes of a merged segment. */
+  readonly bytesMax: number
+  /** The youngest chunk of a row must be older. */
+  readonly quietMs: number
+}
+
+export interface StoredRow {
+  readonly version: string
+  readonly row: Row
+}
+
+export interface MergePlan {
+  /** Ascending; at least two. */
+  readonly run: readonly StoredRow[]
+}
+
+export function rowBytes(row: Row): number {
+  let bytes = 0
+  for (const { ref } of row.chunks) bytes += decodeReference(ref).lengthBytes
+  return bytes
+}
+
+/** Takes rows one by one, from the newest down, until it has seen enough. */
+export class MergePlanner {
+  readonly #policy: MergePolicy
+  readonly #nowMs: EpochMs
+  readonly #shadowed: StoredRow[] = []
+  readonly #live: StoredRow[] = []
+  /** Descending. */
+  readonly #fresh: StoredRow[] = []
+  readonly #merged: StoredRow[] = []
+  #freshBytes = 0
+  #bytes = 0
+  /** First offset of the oldest row that counts. */
+  #first = Number.POSITIVE_INFINITY
+  #isOver = false
+
+  constructor(policy: MergePolicy, nowMs: EpochMs) {
+    this.#policy = policy
+    this.#nowMs = nowMs
+  }
+
+  /** Rows that later ones cover, as far as was looked. */
+  get shadowed(): readonly StoredRow[] {
+    return this.#shadowed
+  }
+
+  /** Rows that count, as far as was looked. */
+  get live(): readonly StoredRow[] {
+    return this.#live
+  }
+
+  /** @returns whether more rows are wanted */
+  take(stored: StoredRow): boolean {
+    const { row } = stored
+    if (row.last >= this.#first) {
+      if (row.first >= this.#first) this.#shadowed.push(stored)
+      return true
+    }
+    const isGap = this.#first !== Number.POSITIVE_INFINITY && row.last !== this.#first - 1
+    if (isGap) this.#isOver = true
+    if (this.#isOver) return false
+    this.#first = row.first
+    this.#live.push(stored)
+    const bytes = rowBytes(row)
+    if (this.#fresh.length === 0 && this.#merged.length === 0 && this.#isYoung(row)) return true
+    const isFull = this.#bytes + bytes > this.#policy.bytesMax
+    if (!row.isMerged && this.#merged.length === 0) {
+      // A backlog is merged from its old end: what is newest waits for the next turn.
+      while (this.#bytes + bytes > this.#policy.bytesMax && this.#fresh.length > 0) {
+        const newest = this.#fresh.shift()
+        const less = newest === undefined ? 0 : rowBytes(newest.row)
+        this.#bytes -= less
+        this.#freshBytes -= less
+      }
+      this.#fresh.push(stored)
+      this.#freshBytes += bytes
+      this.#bytes += bytes
+      return true
+    }
+    if (isFull || bytes > this.#bytes || !row.isMerged) {
+      this.#isOver = true
+      return false
+    }
+    this.#merged.push(stored)
+    this.#bytes += bytes
+    return true
+  }
+
+  /** Undefined: not yet worth it. */
+  plan(): MergePlan | undefined {
+    const { rowsMin, bytesMin } = this.#policy
+    if (this.#fresh.length < rowsMin && this.#freshBytes < bytesMin) return undefined
+    const run = [...this.#fresh, ...this.#merged].reverse()
+    return run.length < 2 ? undefined : { run }
+  }
+
+  #isYoung(row: Row): boolean {
+    const { quietMs } = this.#policy
+    return row.chunks.some(({ ref }) => segmentIdTimeMs(segmentOfReference(ref)) > this.#nowMs - quietMs)
+  }
+}

@@ -1,0 +1,47 @@
+/** The part of a log that keeps it small: rolls, merges, retention, what is forgotten, and the sweep. Needs the groups, which it looks after, too. */
+import type { Engine } from './engine.ts'
+import { liveHead } from './fetch.ts'
+import { createGroups } from './groups.ts'
+import { LogInstances } from './instances.ts'
+import type { Log } from './log.ts'
+import { maintain } from './maintain.ts'
+import { mergePartition, mergePolicyOf } from './merge.ts'
+import { fetchPart } from './part-fetch.ts'
+import { groupsPart } from './part-groups.ts'
+import { offsetsPart } from './part-offsets.ts'
+import { forgetProducers } from './producer-ids.ts'
+import { rollPartition } from './roll.ts'
+import { sweep } from './sweep.ts'
+
+type UpkeepMethods = 'roll' | 'merge' | 'forgetProducers' | 'maintain' | 'sweep'
+
+export function upkeepPart(engine: Engine): Pick<Log, UpkeepMethods> {
+  const { context, topics, chunks, answer, ending } = engine
+  const { admin } = createGroups(engine)
+  const instances = new LogInstances(engine, { ...groupsPart(engine), ...fetchPart(engine), ...offsetsPart(engine) })
+  // Whatever of this is left undone, or done twice, changes nothing that anybody sees.
+  return {
+    roll: (topic, partition) =>
+      answer(async () => {
+        const found = await liveHead(context, topics, topic, partition)
+        if (!found.ok) return found
+        return { ok: true, rolled: await rollPartition(context, found.key) }
+      }, 'unseen'),
+    merge: (topic, partition) =>
+      answer(async () => {
+        const found = await liveHead(context, topics, topic, partition)
+        if (!found.ok) return found
+        const merged = await mergePartition(context, chunks, found.key, mergePolicyOf(context))
+        return { ok: true, rows: merged?.rows ?? 0, bytes: merged?.bytes ?? 0 }
+      }, 'unseen'),
+    forgetProducers: (topic, partition) =>
+      answer(async () => {
+        const found = await liveHead(context, topics, topic, partition)
+        if (!found.ok) return found
+        return { ok: true, forgotten: await forgetProducers(context, found.key) }
+      }, 'unseen'),
+    maintain: (signal) => answer(() => maintain(engine, admin, instances, ending(signal)), 'unseen'),
+    sweep: (options = {}) =>
+      answer(async () => ({ ok: true, ...(await sweep(context, ending(options.signal), options.isDryRun)) }), 'unseen'),
+  }
+}
