@@ -26,6 +26,8 @@ export interface Fetched {
   readonly polled: Polled
   /** Of each partition when it was asked for. */
   readonly turns: ReadonlyMap<string, number>
+  /** Which request this answers. */
+  readonly request: number
   /** Answered long before `waitMs`. */
   readonly isEarly: boolean
 }
@@ -55,6 +57,9 @@ export class ConsumerSession {
   #joiningId: string | undefined
   #wire: Promise<unknown> = Promise.resolve()
   #onWire = 0
+  /** Requests sent, and the one whose answer was heard last. */
+  #requests = 0
+  #heard = 0
   #wake = new AbortController()
   /** Pause before the next poll. */
   #idleMs = 0
@@ -107,7 +112,8 @@ export class ConsumerSession {
       ...(maxPollIntervalMs === undefined ? {} : { rebalance_timeout_ms: maxPollIntervalMs }),
     }
     try {
-      this.news = await this.#exclusively(() => this.#calls.join(body, this.stopped))
+      const news = await this.#exclusively(() => this.#calls.join(body, this.stopped))
+      this.hear(news, this.#requests)
     } catch (error) {
       // Evicted between a joining and its repeat.
       if (isEviction(asHighwaterError(error, 'Joining'))) this.#joiningId = undefined
@@ -129,6 +135,7 @@ export class ConsumerSession {
     return this.#exclusively(async () => {
       if (this.#idleMs > 0) await this.#transport.sleep(this.#idleMs, signal)
       const startedMs = timing.now()
+      const request = this.#requests
       const turns = new Map(this.#held.all().map((held) => [held.key, held.turn]))
       const polled = await this.#calls.poll(this.memberId ?? '', {
         epoch: this.epoch,
@@ -140,8 +147,15 @@ export class ConsumerSession {
         signal,
         isPlain: this.isPlain,
       })
-      return { polled, turns, isEarly: timing.now() - startedMs < Math.min(emptyPauseMsMin, this.#waitMs) }
+      return { polled, turns, request, isEarly: timing.now() - startedMs < Math.min(emptyPauseMsMin, this.#waitMs) }
     })
+  }
+
+  /** What the group says. Each answer is about everything that is held: an earlier one that is heard later counts no more. */
+  hear(news: MembershipText, request: number): void {
+    if (request < this.#heard) return
+    this.#heard = request
+    this.news = news
   }
 
   /** The last poll brought nothing, or something: the pause before the next one grows, or is over. */
@@ -219,15 +233,20 @@ export class ConsumerSession {
 
   async #heartbeat(memberId: string): Promise<void> {
     let epoch = 0
+    let request = 0
     try {
       const news = await this.#exclusively(() => {
         epoch = this.epoch
+        request = this.#requests
         return this.#calls.heartbeat(memberId, epoch, this.#held.holding(), this.stopped)
       })
       // Meanwhile it is another member, or wants to be told everything.
       if (memberId !== this.memberId || epoch !== this.epoch) return
-      if (hasDuties(news)) this.news = news
-      else if (this.news === undefined) this.epoch = news.epoch
+      this.hear(news, request)
+      if (!hasDuties(news)) {
+        this.news = undefined
+        this.epoch = news.epoch
+      }
     } catch (thrown) {
       const error = asHighwaterError(thrown, 'A heartbeat')
       if (this.stopped.aborted || memberId !== this.memberId) return
@@ -248,7 +267,10 @@ export class ConsumerSession {
   /** M3 */
   #exclusively<Value>(request: () => Promise<Value>): Promise<Value> {
     this.#onWire++
-    const turn = this.#wire.then(request)
+    const turn = this.#wire.then(() => {
+      this.#requests++
+      return request()
+    })
     const end = () => {
       this.#onWire--
       this.#contactMs = this.#transport.timing.now()

@@ -358,11 +358,11 @@ export class Consumer implements AsyncIterableIterator<ConsumedRecord> {
     this.#ahead = ahead
   }
 
-  async #takeIn({ polled, turns, isEarly }: Fetched): Promise<'nothing' | 'something'> {
+  async #takeIn({ polled, turns, request, isEarly }: Fetched): Promise<'nothing' | 'something'> {
     const { membership, partitions, faults, isUnsupported } = polled
     this.#session.isPlain = isUnsupported
     this.#damaged = 0
-    if (membership !== undefined) this.#session.news = membership
+    if (membership !== undefined) this.#session.hear(membership, request)
     for (const partition of partitions) this.#held.accept(partition, turns.get(keyOf(partition)) ?? -1)
     const isMore = partitions.some(({ nextOffset, highWatermark }) => nextOffset < highWatermark)
     if (isMore && membership === undefined && !isUnsupported) this.#fetchAhead()
@@ -399,6 +399,8 @@ export class Consumer implements AsyncIterableIterator<ConsumedRecord> {
           if (held.sought === undefined) onRetry?.(error)
           held.sought ??= policy
           held.settle(policy === 'earliest' ? startOffset : endOffset)
+          // Not to be lost: whoever begins at the end the next time would skip what came in between.
+          if (policy === 'latest') this.#committedMs = Number.NEGATIVE_INFINITY
           held.highWatermark = endOffset
           break
         }

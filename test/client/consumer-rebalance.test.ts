@@ -84,6 +84,28 @@ describe('consumers of one group', () => {
     await elapse(Promise.all([a.consumer.close(), b.consumer.close()]))
   })
 
+  it('heed what the group said last, not what was fetched ahead before', async () => {
+    const { member, elapse, append, take, timing, log } = await groupWorld({ t: 2 })
+    for (const partition of [0, 1])
+      for (let at = 0; at < 40; at += 10) await append(partition, numbers(at, at + 10, `${partition}:`))
+    const a = member('a', { bytesMax: 1 })
+    const gate = Promise.withResolvers<void>()
+    let polls = 0
+    a.before = (path) => (path.endsWith('/poll') && ++polls === 2 ? gate.promise : undefined)
+    await take(a, 1)
+    // The poll ahead hears that b has come; a heartbeat after it, that b has gone.
+    const subscription = { kind: 'topics', topics: ['t'] } as const
+    assert.ok((await elapse(log.groups.join({ group: 'g', memberId: 'b', subscription }))).ok)
+    gate.resolve()
+    await timing.advance(100)
+    assert.equal(polls, 2)
+    assert.ok((await elapse(log.groups.leave('g', 'b'))).ok)
+    await timing.advance(10_000)
+    await take(a, 60)
+    assert.deepEqual(a.told, ['a assigned 0,1'])
+    await elapse(a.consumer.close())
+  })
+
   it('take over from one that left at once, and from one that crashed when its session is over', async () => {
     const { member, elapse, timing } = await groupWorld({ t: 2 })
     const [a, b, c] = ['a', 'b', 'c'].map((name) => member(name, { autoCommit: false })) as [Member, Member, Member]

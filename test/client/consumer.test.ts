@@ -49,7 +49,7 @@ describe('a consumer', () => {
     await append(0, numbers(0, 5))
     await log.deleteRecords('t', 0, 2)
     assert.deepEqual(await take(member('a', { group: 'first' }), 2), ['2', '3'])
-    const last = member('b', { group: 'last', from: 'latest', autoCommitIntervalMs: 0 })
+    const last = member('b', { group: 'last', from: 'latest' })
     assert.deepEqual(await elapse(last.consumer.poll()), [])
     await append(0, ['5'])
     assert.deepEqual(await take(last, 1), ['5'])

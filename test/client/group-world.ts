@@ -19,6 +19,8 @@ export interface Member {
   /** Nothing comes through any more, either way. */
   cut(): void
   mend(): void
+  /** Awaited before each request is sent. */
+  before: (path: string) => Promise<void> | void
 }
 
 export async function groupWorld(
@@ -67,12 +69,14 @@ export async function groupWorld(
 
   function client(weather: Weather = {}, seed = 1) {
     let isCut = false
+    const hook: Pick<Member, 'before'> = { before: () => {} }
     const network = new Network(harness.app.fetch, weather, seed)
     const random = randomOf(seed * 7_919)
     const highwater = new Highwater({
       url: 'http://log.test',
       fetch: async (url, init) => {
         if (isCut) throw new TypeError('fetch failed')
+        await hook.before(new URL(url).pathname)
         const response = await network.fetch(url, init)
         if (isCut) throw new TypeError('fetch failed')
         return response
@@ -91,7 +95,7 @@ export async function groupWorld(
     const mend = () => {
       isCut = false
     }
-    return { highwater, network, cut, mend }
+    return { highwater, network, cut, mend, hook }
   }
 
   let members = 0
@@ -101,7 +105,7 @@ export async function groupWorld(
     weather: Weather = {},
     seed = ++members,
   ): Member {
-    const { highwater, network, cut, mend } = client(weather, seed)
+    const { highwater, network, cut, mend, hook } = client(weather, seed)
     const told: string[] = []
     const tell = (what: string) => (partitions: readonly { topic: string; partition: number }[]) => {
       const list = partitions.map(({ topic, partition }) => (topic === 't' ? `${partition}` : `${topic}/${partition}`))
@@ -117,7 +121,7 @@ export async function groupWorld(
       onLost: tell('lost'),
       ...options,
     } as ConsumerOptions)
-    return { name, highwater, network, consumer, told, cut, mend }
+    return Object.assign(hook, { name, highwater, network, consumer, told, cut, mend })
   }
 
   /** Appends these values to a partition, one batch. */

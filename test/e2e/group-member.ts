@@ -12,6 +12,10 @@
 import { openSync, writeSync } from 'node:fs'
 import { Highwater, type TopicPartition } from '../../lib/client/highwater.ts'
 
+// Before there is a file: who has written one can be asked to stop.
+const stop = new AbortController()
+process.on('SIGTERM', () => stop.abort())
+
 const [url = '', name = '', file = '', ...topics] = process.argv.slice(2)
 const lines = openSync(file, 'a')
 
@@ -37,9 +41,6 @@ async function fetchAndNote(input: string, init: RequestInit): Promise<Response>
   }
   return response
 }
-
-const stop = new AbortController()
-process.on('SIGTERM', () => stop.abort())
 
 const consumer = new Highwater({ url, fetch: fetchAndNote, retryDelayMs: 50, retryDelayMsMax: 500 }).consumer({
   group: 'chaos',
