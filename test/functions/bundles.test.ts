@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { awsPorts, readEnvironment } from '../../functions/environment.ts'
 import type { BundledName } from '../../infra/bundling.ts'
 import { nodeCodecs } from '../../lib/adapters/codecs-node.ts'
 import { allRoutes } from '../../lib/http/faces.ts'
@@ -14,7 +15,8 @@ import { describeRoutes } from '../../lib/http/openapi.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { httpApiEvent } from '../http/lambda-events.ts'
 import { type Bundle, bundleFunction, bundleSdk, functionNames } from './bundles.ts'
-import { memoryPorts } from './fixture.ts'
+
+const stores = { HIGHWATER_BUCKET: 'b', HIGHWATER_TABLE: 't' }
 
 const [sdk, ...made] = await Promise.all([bundleSdk(), ...functionNames.map(bundleFunction)])
 const bundles = new Map<BundledName, Bundle>(functionNames.map((name, index) => [name, made[index] as Bundle]))
@@ -32,7 +34,8 @@ test('no bundle holds or asks for a native module, or for anything but Node', ()
 })
 
 test('the codecs that the golden vectors are run on are those of the functions', () => {
-  assert.equal(memoryPorts().codecs, nodeCodecs)
+  const environment = readEnvironment({ ...stores, AWS_REGION: 'eu-central-1' })
+  assert.equal(awsPorts(environment).codecs, nodeCodecs)
   for (const name of functionNames) {
     const adapters = modulesOf(name, 'lib/adapters/')
     assert.ok(!adapters.includes('lib/adapters/codecs-native.ts'), name)
@@ -100,8 +103,6 @@ async function runBundle(name: BundledName, event: object, variables: Record<str
     await rm(directory, { recursive: true })
   }
 }
-
-const stores = { HIGHWATER_BUCKET: 'b', HIGHWATER_TABLE: 't' }
 
 test('a bundle runs by itself: it answers, and names what is wrong with its environment', async () => {
   const event = httpApiEvent('GET', { path: '/nowhere' })
