@@ -13,7 +13,7 @@ import { append } from './actors/appends.ts'
 import { idempotent, sleeper } from './actors/idempotent.ts'
 import { keeper } from './actors/keepers.ts'
 import { leader } from './actors/leaders.ts'
-import { fencer, merger, sweeper } from './actors/maintenance.ts'
+import { fencer, merger, sweeper, upkeeper } from './actors/maintenance.ts'
 import { member } from './actors/members.ts'
 import { appender, conditional, keyed, producer } from './actors/producers.ts'
 import { fetch, reader, seek, seeker, someTime } from './actors/readers.ts'
@@ -78,6 +78,7 @@ const actors: { readonly [Kind in ActorKind]: Actor } = {
   merger,
   sweeper,
   fencer,
+  upkeeper,
   topics,
   chaos,
   member,

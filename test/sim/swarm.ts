@@ -24,6 +24,7 @@ export const actorKinds = [
   'merger',
   'sweeper',
   'fencer',
+  'upkeeper',
   'topics',
   'chaos',
   'member',
@@ -80,6 +81,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
   const own = dice.derive('settings')
   const moves = own.chance(0.6)
   const processes = own.int(1, 4)
+  const upkeep = dice.derive('upkeep')
   const blight = dice.derive('blight')
   const blighted = {
     call: blight.chance(0.4)
@@ -111,6 +113,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       merger: actor('merger', 0.55, 2),
       sweeper: moves ? actor('sweeper', 0.8, 1) : 0,
       fencer: actor('fencer', 0.25, 1),
+      upkeeper: actor('upkeeper', 0.5, 2),
       topics: actor('topics', 0.25, 1),
       chaos: actor('chaos', 0.75, 1),
       member: 0,
@@ -133,6 +136,11 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       chunkCacheBytesMax: own.pick([0, 0, 500, 67_108_864]),
       headPollMsMin: 20,
       headPollMsMax: own.pick([20, 500]),
+      mergeRowsMin: upkeep.int(2, 4),
+      mergeBytesMin: 1_024,
+      mergeBytesMax: upkeep.pick([65_536, 33_554_432]),
+      mergeQuietMs: upkeep.pick([0, 0, 100, 2_000]),
+      sweepAgeMs: upkeep.pick([1_000, 1_000, 10_000]),
       producerIdBlock: own.pick([1, 3, 100]),
       producerIdExpirationMs: own.pick([1_000, 1_000, 60_000, 3_600_000]),
       leaseDurationMs: own.pick([200, 10_000, 600_000]),

@@ -1,6 +1,7 @@
 /**
- * Merge, retention and sweep as architecture section 7 has them, for the tests alone: they run inside a process, over its
- * network, and stop wherever it stops. Two mergers, two sweepers at once are as good as one.
+ * Two kinds of upkeep. The log's own, asked for like anything else; and a merge and a sweep for the tests alone, which do more than
+ * the log's does (keep references, overlap, sweep what is younger): they run inside a process, over its network, and stop wherever
+ * it stops. Two mergers, two sweepers at once are as good as one.
  */
 import { Unavailable } from '../../../lib/core/errors.ts'
 import type { HeadKey } from '../../../lib/core/head.ts'
@@ -256,6 +257,43 @@ export async function sweeper(sim: Simulation, dice: Dice): Promise<void> {
     if (process !== undefined)
       await inside(sim, process, 'sweep', (ports) => sweep(ports, ports.clock.now() - behindMs))
     await sim.think(dice)
+    await sim.think(dice)
+  }
+}
+
+/** The log's own merge, retention and sweep, by whichever process. */
+export async function upkeeper(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  while (sim.isActive) {
+    const { topic, partition } = somePlace(sim, dice)
+    const process = sim.anyProcess(dice)
+    const act = dice.random()
+    if (act < 0.65)
+      await sim.call(
+        actor,
+        process,
+        `merge ${topic}/${partition}`,
+        (log) => log.merge(topic, partition),
+        () => undefined,
+      )
+    else if (act < 0.9)
+      await sim.call(
+        actor,
+        process,
+        'sweep',
+        (log) => log.sweep(),
+        (answer) => {
+          if (answer.ok && answer.damaged.length > 0)
+            sim.history.violate('S1', `the sweep finds ${answer.damaged} damaged`)
+        },
+      )
+    else
+      await sim.call(
+        actor,
+        process,
+        'maintain',
+        (log) => log.maintain(),
+        () => undefined,
+      )
     await sim.think(dice)
   }
 }
