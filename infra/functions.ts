@@ -60,8 +60,8 @@ const sizes: Readonly<Record<Exclude<FunctionName, 'web'>, Size>> = {
   fetch: { memoryMb: 512, timeout: gatewayTimeout },
   consume: { memoryMb: 512, timeout: gatewayTimeout },
   admin: { memoryMb: 256, timeout: gatewayTimeout },
-  // A round over every partition; it ends early and goes on at the next.
-  maintain: { memoryMb: 256, timeout: Duration.minutes(5) },
+  // A round over every partition; it ends early and goes on at the next. A merge holds 32 MiB of batches, some of it twice.
+  maintain: { memoryMb: 1_024, timeout: Duration.minutes(5) },
   // Someone waits for it before every request that is not in the gateway's cache.
   authorize: { memoryMb: 256, timeout: Duration.seconds(5) },
 }

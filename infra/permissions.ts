@@ -33,7 +33,7 @@ function items(...collections: string[]): Resource {
   return { kind: 'items', collections }
 }
 
-const readRecords: readonly Permission[] = [
+const readSegments: readonly Permission[] = [
   { actions: ['s3:GetObject'], on: segments, why: 'Records are read from segments.' },
   {
     actions: ['s3:ListBucket'],
@@ -41,12 +41,22 @@ const readRecords: readonly Permission[] = [
     why: 'Without it S3 answers a missing object with 403 instead of 404, and a damaged log would look like a wrong role.',
     rarely: 'Nothing lists. S3 looks at it when an object is missing, which is a fault.',
   },
+  { actions: ['dynamodb:Query'], on: items('rows/*'), why: 'What is no longer in the tail is found in rows.' },
+  {
+    actions: ['dynamodb:GetItem', 'dynamodb:Query'],
+    on: items('inline/*'),
+    why: 'Small chunks are read from the table: a few one by one, more by one query.',
+    rarely: 'A topic keeps small appends in the table, and they were not merged yet.',
+  },
+]
+
+const readRecords: readonly Permission[] = [
   {
     actions: ['dynamodb:GetItem'],
     on: items('topics', 'heads/*'),
     why: 'The topic of a name, the head of a partition.',
   },
-  { actions: ['dynamodb:Query'], on: items('rows/*'), why: 'What is no longer in the tail is found in rows.' },
+  ...readSegments,
 ]
 
 const createTopics: readonly Permission[] = [
@@ -79,6 +89,11 @@ const endDeletions: readonly Permission[] = [
 
 const produce: readonly Permission[] = [
   { actions: ['s3:PutObject'], on: segments, why: 'Every flush is a segment (D1).' },
+  {
+    actions: ['dynamodb:PutItem'],
+    on: items('inline/*'),
+    why: 'What is small costs less in the table than as a segment, until it is merged.',
+  },
   {
     actions: ['dynamodb:GetItem'],
     on: items('topics', 'heads/*', 'cluster'),
@@ -191,7 +206,36 @@ const admin: readonly Permission[] = [
   })),
 ]
 
+const merges = 'A partition has enough rows to merge, which were left alone for mergeQuietMs.'
+
 const maintain: readonly Permission[] = [
+  { actions: ['dynamodb:GetItem'], on: items('heads/*'), why: 'Where the log starts, and what is in the tail.' },
+  {
+    actions: ['dynamodb:GetItem'],
+    on: items('topics'),
+    why: 'Whether what a group subscribes to is still there.',
+    rarely: 'There are groups.',
+  },
+  ...readSegments.map((permission) => ({ ...permission, rarely: merges })),
+  { actions: ['s3:PutObject'], on: segments, why: 'A merge writes a segment.', rarely: merges },
+  {
+    actions: ['dynamodb:PutItem', 'dynamodb:DeleteItem'],
+    on: items('rows/*'),
+    why: 'One row takes the place of those that were merged; rows below the log start go.',
+    rarely: merges,
+  },
+  {
+    actions: ['dynamodb:DeleteItem'],
+    on: items('inline/*'),
+    why: 'Small chunks that are in a segment now, or that nobody came to commit.',
+    rarely: merges,
+  },
+  {
+    actions: ['dynamodb:PutItem', 'dynamodb:GetItem'],
+    on: items('candidates'),
+    why: 'Segments that nothing may name any more are noted for the sweep.',
+    rarely: merges,
+  },
   {
     actions: ['dynamodb:Query'],
     on: items('topics', 'producers/*'),
@@ -206,8 +250,8 @@ const maintain: readonly Permission[] = [
   {
     actions: ['dynamodb:UpdateItem'],
     on: items('heads/*'),
-    why: 'Forgetting a producer first raises the floor in the head (P4).',
-    rarely: 'A producer was idle for producerIdExpirationMs, a day.',
+    why: 'The log start is raised by retention, the fence before small chunks go, the floor before a producer is forgotten (P4).',
+    rarely: 'There is something that is old enough.',
   },
   {
     actions: ['dynamodb:DeleteItem'],
@@ -216,12 +260,6 @@ const maintain: readonly Permission[] = [
     rarely: 'A producer was idle for producerIdExpirationMs, a day.',
   },
   { actions: ['dynamodb:Query'], on: items('groups'), why: 'A round looks at every group.' },
-  {
-    actions: ['dynamodb:GetItem'],
-    on: items('topics', 'heads/*'),
-    why: 'What a group subscribes to.',
-    rarely: 'There are groups.',
-  },
   ...keepGroups.map((permission) => ({
     ...permission,
     rarely: 'A group has members that are gone, or was empty for offsetsRetentionMs, a week.',

@@ -33,6 +33,10 @@ const collections = [
   'graves',
   'rows/t/0',
   'producers/t/0',
+  'inline/t/0',
+  'candidates',
+  'sweep',
+  'instance-groups',
   'heads/t/0',
   'api-keys',
   'groups',
@@ -53,18 +57,22 @@ describe('who may do what', () => {
     assert.equal(new Set(ids).size, ids.length)
   })
 
-  it('lets produce create segments and nobody else', () => {
+  it('lets produce create segments, and upkeep, which merges them', () => {
     for (const [name, statements] of roles)
-      assert.equal(may(statements, 's3:PutObject', `${bucket}/segments/0/x`), name === 'produce', name)
+      assert.equal(
+        may(statements, 's3:PutObject', `${bucket}/segments/0/x`),
+        ['produce', 'maintain'].includes(name),
+        name,
+      )
     assert.ok(!may(roles.get('produce'), 's3:PutObject', `${bucket}/elsewhere`))
     assert.ok(!may(roles.get('produce'), 's3:GetObject', `${bucket}/segments/0/x`))
   })
 
-  it('lets those read segments that answer records, or look for a time in them', () => {
+  it('lets those read segments that answer records, look for a time in them, or merge them', () => {
     for (const [name, statements] of roles)
       assert.equal(
         may(statements, 's3:GetObject', `${bucket}/segments/0/x`),
-        ['fetch', 'consume', 'admin'].includes(name),
+        ['fetch', 'consume', 'admin', 'maintain'].includes(name),
         name,
       )
   })
