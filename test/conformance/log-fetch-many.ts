@@ -122,6 +122,16 @@ export function fetchManySuite(name: string, factory: StoresFactory): void {
         }
       }))
 
+    it('a partition whose batches fill every answer does not starve the others', () =>
+      withLog(factory, async ({ log }) => {
+        await createTopic(log, 2)
+        await appended(log, ['y'.repeat(5_000)], { partition: 0 })
+        await appended(log, ['small'], { partition: 1 })
+        const isServed = async () => (await fetched(log, { partitions: from(2), bytesMax: 100 }))[0]?.partition === 1
+        let requests = 1
+        while (!(await isServed())) assert.ok(requests++ < 100)
+      }))
+
     it('a limit of records is for all of them, to the end of a batch', () =>
       withLog(factory, async ({ log }) => {
         await createTopic(log, 2)

@@ -231,6 +231,27 @@ describe('a request for records of a v2 consumer instance', () => {
       assert.deepEqual(await costs(), [0, idle])
     }))
 
+  it('takes a partition up anew whose claim was replaced, though it stayed its own', () =>
+    withProcesses(1, async ({ a }) => {
+      const [consumer, other] = [await Consumer.create(a.send, 'g'), await Consumer.create(a.send, 'g')]
+      await produce(a.send, ['x'])
+      await consumer.subscribe('t')
+      assert.deepEqual(await consumer.values(), ['x'])
+      await other.subscribe('t')
+      await other.values()
+      await other.expect(204, 'DELETE')
+      // As if another request had told the group, in the epoch that followed, and its note had come too late.
+      const described = await a.log.groups.describe('g')
+      const memberId = (described.ok && described.group.memberList[0]?.memberId) || ''
+      const told = await a.log.groups.heartbeat({ group: 'g', memberId, epoch: 0, holding: [] })
+      assert.equal(told.ok && told.assigned.length, 1)
+      isError(await consumer.call('POST', '/offsets'), 409, 40903)
+      // Nobody knows whether it was processed: it comes again.
+      assert.deepEqual(await consumer.values(), ['x'])
+      await consumer.expect(200, 'POST', '/offsets')
+      assert.deepEqual(await consumer.committed(0), [1])
+    }))
+
   it('ends when the subscription that it waits for is taken back', () =>
     withProcesses(1, async ({ a, b }) => {
       const consumer = await Consumer.create(a.send, 'g')
