@@ -99,8 +99,9 @@ export class MergePlanner {
       return true
     }
     if (isFull || bytes > this.#bytes || !row.isMerged) {
+      // One more is looked at: a merge that was interrupted left its rows just behind the one that covers them.
       this.#isOver = true
-      return false
+      return true
     }
     this.#merged.push(stored)
     this.#bytes += bytes
