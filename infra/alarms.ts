@@ -7,10 +7,11 @@ import { Alarm, ComparisonOperator, type IMetric, Stats, TreatMissingData } from
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions'
 import type { ITopic } from 'aws-cdk-lib/aws-sns'
 import { Construct } from 'constructs'
+import { commitRefusals, requestMetrics } from '../functions/metrics.ts'
 import type { HighwaterApi } from './api.ts'
 import type { HighwaterFunction } from './functions.ts'
 import type { Maintenance } from './maintenance.ts'
-import { commitRefusals, ofFunction, ofTable, ours, requestMetrics, sumOf } from './metrics.ts'
+import { ofFunction, ofTable, ours, sumOf } from './metrics.ts'
 import type { HighwaterStorage } from './storage.ts'
 
 export interface AlarmsProps {

@@ -18,10 +18,18 @@ import {
 } from 'aws-cdk-lib/aws-cloudwatch'
 import type { LogGroup } from 'aws-cdk-lib/aws-logs'
 import { Construct } from 'constructs'
-import { type FunctionName, metricsNamespace } from '../functions/metrics.ts'
+import {
+  commitRefusals,
+  countMetrics,
+  type FunctionName,
+  maintainMetrics,
+  metricsNamespace,
+  requestMetrics,
+  stepMetrics,
+} from '../functions/metrics.ts'
 import type { HighwaterApi } from './api.ts'
 import type { HighwaterFunction } from './functions.ts'
-import { commitRefusals, countMetrics, ofFunction, ofTable, ours, requestMetrics, stepMetrics } from './metrics.ts'
+import { ofFunction, ofTable, ours } from './metrics.ts'
 import { prices } from './prices.ts'
 import type { HighwaterStorage } from './storage.ts'
 
@@ -179,7 +187,7 @@ function latency(props: DashboardProps): IWidget[] {
 }
 
 function resources(props: DashboardProps): IWidget[] {
-  const { functions, storage } = props
+  const { functions, storage, service } = props
   const each = (name: string, statistic: string) =>
     functions.map((made) => ofFunction(made.function, name, statistic, period, made.name))
   return [
@@ -190,6 +198,21 @@ function resources(props: DashboardProps): IWidget[] {
     graph('Capacity units of the table', third, [
       ofTable(storage.table, 'ConsumedWriteCapacityUnits', period, 'written'),
       ofTable(storage.table, 'ConsumedReadCapacityUnits', period, 'read'),
+    ]),
+    graph('Stored: segments, and small chunks in the table', half, [
+      ours(countMetrics.segmentsWritten, { service, of: workerOf(props, 'produce'), period, label: 'segments' }),
+      ours(countMetrics.inlineChunksWritten, {
+        service,
+        of: workerOf(props, 'produce'),
+        period,
+        label: 'small chunks',
+      }),
+      ours(countMetrics.segmentsWritten, { service, of: 'maintain', period, label: 'merged segments' }),
+    ]),
+    graph('Upkeep', half, [
+      ours(maintainMetrics.partitions, { service, of: 'maintain', period, label: 'partitions' }),
+      ours(countMetrics.merges, { service, of: 'maintain', period, label: 'merges' }),
+      ours(countMetrics.segmentsDeleted, { service, of: 'maintain', period, label: 'segments deleted' }),
     ]),
     graph('Turned away by the table', third, [
       ofTable(storage.table, 'WriteThrottleEvents', period, 'writes'),
@@ -227,6 +250,7 @@ function cost(props: DashboardProps): IWidget[] {
   const lines = [
     line('S3: segments put', prices.s3Put, [
       ours(countMetrics.segmentsWritten, { service, of: workerOf(props, 'produce'), period: hour }),
+      ours(countMetrics.segmentsWritten, { service, of: 'maintain', period: hour }),
     ]),
     line('table: writes', prices.writeUnit, [ofTable(storage.table, 'ConsumedWriteCapacityUnits', hour, 'written')]),
     line('table: reads', prices.readUnit, [ofTable(storage.table, 'ConsumedReadCapacityUnits', hour, 'read')]),

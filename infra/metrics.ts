@@ -3,17 +3,7 @@ import type { Duration } from 'aws-cdk-lib'
 import { MathExpression, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch'
 import type { ITable, Table } from 'aws-cdk-lib/aws-dynamodb'
 import type { IFunction } from 'aws-cdk-lib/aws-lambda'
-import {
-  commitRefusals,
-  countMetrics,
-  type FunctionName,
-  type MetricEntry,
-  metricsNamespace,
-  requestMetrics,
-  stepMetrics,
-} from '../functions/metrics.ts'
-
-export { commitRefusals, countMetrics, requestMetrics, stepMetrics }
+import { type FunctionName, type MetricEntry, metricsNamespace } from '../functions/metrics.ts'
 
 /** One of ours, of one function of this deployment. */
 export function ours(

@@ -143,8 +143,14 @@ describe('the dashboard', () => {
           .filter(([namespace]) => namespace === metricsNamespace)
           .map((metric) => `${metric[metric.indexOf('service') + 1]} ${metric[metric.indexOf('function') + 1]}`),
       )
-    assert.deepEqual([...of({})].sort(), ['Highwater-Log consume', 'Highwater-Log fetch', 'Highwater-Log produce'])
-    assert.deepEqual([...of({ compute: 'web', stage: 'dev' })], ['Highwater-dev-Log web'])
+    assert.deepEqual(
+      [...of({})].sort(),
+      ['consume', 'fetch', 'maintain', 'produce'].map((each) => `Highwater-Log ${each}`),
+    )
+    assert.deepEqual([...of({ compute: 'web', stage: 'dev' })].sort(), [
+      'Highwater-dev-Log maintain',
+      'Highwater-dev-Log web',
+    ])
   })
 
   it('reckons with decimal numbers: CloudWatch takes an exponent for a metric', () => {
