@@ -4,14 +4,13 @@
  */
 import type { Refusal } from '../core/errors.ts'
 import { refusal } from '../core/errors.ts'
-import type { GroupName } from '../core/names.ts'
 import { parseGroupName } from '../core/names.ts'
 import type { Engine } from './engine.ts'
 import { OpenInstance } from './instance.ts'
 import type { Instance, Instances, NewInstance } from './instance-api.ts'
 import { type InstanceLog, InstanceSession } from './instance-session.ts'
-import type { StoredInstance } from './instance-store.ts'
 import { InstanceStore, tooMany, unknownInstance } from './instance-store.ts'
+import { InstanceUpkeep } from './instance-upkeep.ts'
 import type { Answer } from './log.ts'
 
 const createAttemptsMax = 5
@@ -22,11 +21,13 @@ export class LogInstances implements Instances {
   readonly #engine: Engine
   readonly #log: InstanceLog
   readonly #store: InstanceStore
+  readonly #upkeep: InstanceUpkeep
 
   constructor(engine: Engine, log: InstanceLog) {
     this.#engine = engine
     this.#log = log
     this.#store = new InstanceStore(engine.context)
+    this.#upkeep = new InstanceUpkeep(this.#store, (group, member) => log.groups.leave(group, member))
   }
 
   create(request: NewInstance): Promise<Answer<{ readonly instance: string }>> {
@@ -35,18 +36,6 @@ export class LogInstances implements Instances {
 
   open(group: string, instance: string, principal?: string): Promise<Answer<{ readonly instance: Instance }>> {
     return this.#engine.answer(() => this.#open(group, instance, principal), 'unseen')
-  }
-
-  /** Of all groups. @returns how many were removed */
-  async removeExpired(signal: AbortSignal): Promise<number> {
-    let removed = 0
-    for await (const { group, counted } of this.#store.groups()) {
-      if (signal.aborted) break
-      const found = await this.#removeExpiredOf(group)
-      removed += found.removed
-      if (found.removed === 0) await this.#store.recount(group, counted, found.left)
-    }
-    return removed
   }
 
   async #create(request: NewInstance): Promise<Answer<{ instance: string }>> {
@@ -75,10 +64,10 @@ export class LogInstances implements Instances {
       if (created === 'created') return { ok: true, instance: name }
       if (created === 'exists') {
         const present = await this.#store.read(group.name, name)
-        if (present !== undefined && !(await this.#removeIfExpired(present)))
+        if (present !== undefined && !(await this.#upkeep.removeIfExpired(present)))
           return refusal('CONSUMER_ALREADY_EXISTS', `Group '${group.name}' has an instance '${name}' already.`)
       } else if (created === 'full') {
-        if ((await this.#removeExpiredOf(group.name)).removed === 0)
+        if ((await this.#upkeep.removeExpiredOf(group.name)).removed === 0)
           return refusal(
             'GROUP_LIMIT_REACHED',
             `Group '${group.name}' has ${settings.consumerInstancesMax} instances, which is as many as it may have (consumerInstancesMax).`,
@@ -100,24 +89,7 @@ export class LogInstances implements Instances {
     const { principal: owner } = stored.state
     // Not even that it is there is shown to another.
     if (owner !== undefined && owner !== principal) return unknownInstance(group, id)
-    if (await this.#removeIfExpired(stored)) return unknownInstance(group, id)
+    if (await this.#upkeep.removeIfExpired(stored)) return unknownInstance(group, id)
     return { ok: true, instance: new OpenInstance(new InstanceSession(this.#engine, this.#log, this.#store, stored)) }
-  }
-
-  async #removeExpiredOf(group: GroupName): Promise<{ readonly removed: number; readonly left: number }> {
-    let removed = 0
-    let left = 0
-    for await (const stored of this.#store.ofGroup(group))
-      if (await this.#removeIfExpired(stored)) removed++
-      else left++
-    return { removed, left }
-  }
-
-  /** What it delivered last stays uncommitted: nobody came to say that it had arrived. */
-  async #removeIfExpired(stored: StoredInstance): Promise<boolean> {
-    if (!this.#store.isExpired(stored.state) || !(await this.#store.remove(stored))) return false
-    const { member } = stored.state
-    if (member !== undefined) await this.#log.groups.leave(stored.group, member.id)
-    return true
   }
 }

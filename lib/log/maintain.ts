@@ -2,7 +2,7 @@
 import { effectiveConfig } from '../core/topic.ts'
 import type { Engine } from './engine.ts'
 import type { GroupAdmin } from './group-admin.ts'
-import type { LogInstances } from './instances.ts'
+import type { InstanceUpkeep } from './instance-upkeep.ts'
 import type { Maintained } from './log.ts'
 import { mergePartition, mergePolicyOf } from './merge.ts'
 import { forgetProducers } from './producer-ids.ts'
@@ -16,7 +16,7 @@ const mergesPerRound = 8
 export async function maintain(
   { context, topics, chunks }: Engine,
   groups: GroupAdmin,
-  instances: LogInstances,
+  instances: InstanceUpkeep,
   signal: AbortSignal,
 ): Promise<{ ok: true } & Maintained> {
   const done = { partitions: 0, forgotten: 0, rowsRemoved: 0, rowsMerged: 0 }

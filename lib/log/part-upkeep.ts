@@ -2,13 +2,11 @@
 import type { Engine } from './engine.ts'
 import { liveHead } from './fetch.ts'
 import { createGroups } from './groups.ts'
-import { LogInstances } from './instances.ts'
+import { InstanceStore } from './instance-store.ts'
+import { InstanceUpkeep } from './instance-upkeep.ts'
 import type { Log } from './log.ts'
 import { maintain } from './maintain.ts'
 import { mergePartition, mergePolicyOf } from './merge.ts'
-import { fetchPart } from './part-fetch.ts'
-import { groupsPart } from './part-groups.ts'
-import { offsetsPart } from './part-offsets.ts'
 import { forgetProducers } from './producer-ids.ts'
 import { rollPartition } from './roll.ts'
 import { sweep } from './sweep.ts'
@@ -17,8 +15,8 @@ type UpkeepMethods = 'roll' | 'merge' | 'forgetProducers' | 'maintain' | 'sweep'
 
 export function upkeepPart(engine: Engine): Pick<Log, UpkeepMethods> {
   const { context, topics, chunks, answer, ending } = engine
-  const { admin } = createGroups(engine)
-  const instances = new LogInstances(engine, { ...groupsPart(engine), ...fetchPart(engine), ...offsetsPart(engine) })
+  const { admin, members } = createGroups(engine)
+  const instances = new InstanceUpkeep(new InstanceStore(context), (group, member) => members.leave(group, member))
   // Whatever of this is left undone, or done twice, changes nothing that anybody sees.
   return {
     roll: (topic, partition) =>
