@@ -8,8 +8,9 @@
  *    with the logarithm of the segment's size over that of the first merge.
  * M3 A row that a later one covers does not count (R1): it is left for deletion.
  */
-import type { EpochMs } from './names.ts'
+import type { EpochMs, Offset } from './names.ts'
 import { segmentIdTimeMs } from './names.ts'
+import type { ChunkReference } from './reference.ts'
 import { decodeReference, segmentOfReference } from './reference.ts'
 import type { Row } from './row.ts'
 
@@ -120,4 +121,21 @@ export class MergePlanner {
     const { quietMs } = this.#policy
     return row.chunks.some(({ ref }) => segmentIdTimeMs(segmentOfReference(ref)) > this.#nowMs - quietMs)
   }
+}
+
+/** A chunk of a run, and the offsets it holds. */
+export interface SpanToMerge {
+  readonly ref: ChunkReference
+  readonly base: Offset
+  /** One past the last offset. */
+  readonly end: Offset
+}
+
+/** All chunks of a run but those that lie below the log start, which may be gone. */
+export function spansToMerge(run: readonly StoredRow[], start: Offset): readonly SpanToMerge[] {
+  return run
+    .flatMap(({ row }) =>
+      row.chunks.map(({ ref, base }, index) => ({ ref, base, end: row.chunks[index + 1]?.base ?? row.last + 1 })),
+    )
+    .filter(({ end }) => end > start)
 }

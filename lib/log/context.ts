@@ -4,9 +4,11 @@ import { Unavailable } from '../core/errors.ts'
 import { release } from '../core/group.ts'
 import { decideClaim, decideCommit } from '../core/group-offset.ts'
 import type { Head, HeadKey } from '../core/head.ts'
+import { spansToMerge } from '../core/merge-plan.ts'
 import { judgeProducer } from '../core/producer.ts'
 import { findInRows, rowThatCounts } from '../core/row.ts'
 import type { Settings } from '../core/settings.ts'
+import { isFree, tailIds } from '../core/sweep-rule.ts'
 import type { Clock, Metadata, Objects, Random } from '../ports.ts'
 import { Heads } from './heads.ts'
 import type { LogPorts } from './log.ts'
@@ -19,11 +21,24 @@ export interface LogRules {
   readonly findInRows: typeof findInRows
   readonly judgeProducer: typeof judgeProducer
   readonly release: typeof release
+  readonly isFree: typeof isFree
+  readonly tailIds: typeof tailIds
+  readonly spansToMerge: typeof spansToMerge
   readonly decideClaim: typeof decideClaim
   readonly decideCommit: typeof decideCommit
 }
 
-export const logRules: LogRules = { rowThatCounts, findInRows, judgeProducer, release, decideClaim, decideCommit }
+export const logRules: LogRules = {
+  rowThatCounts,
+  findInRows,
+  judgeProducer,
+  release,
+  decideClaim,
+  decideCommit,
+  isFree,
+  tailIds,
+  spansToMerge,
+}
 
 export class Context implements LogPorts {
   readonly objects: Objects

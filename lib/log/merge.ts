@@ -19,15 +19,15 @@ import type { MergePlan, MergePolicy, StoredRow } from '../core/merge-plan.ts'
 import { MergePlanner } from '../core/merge-plan.ts'
 import type { EpochMs, Offset, SegmentId } from '../core/names.ts'
 import { readBatchHeader, rebaseBatch } from '../core/record-batch.ts'
-import { decodeReference, encodeReference, isInlineReference, segmentOfReference } from '../core/reference.ts'
+import { decodeReference, encodeReference } from '../core/reference.ts'
 import type { Row } from '../core/row.ts'
 import { parseRow } from '../core/row.ts'
 import type { SegmentChunkInput } from '../core/segment.ts'
 import { encodeSegment } from '../core/segment.ts'
+import { rowIds } from '../core/sweep-rule.ts'
 import type { Chunks } from './chunks.ts'
 import type { Context } from './context.ts'
 import { putSegment } from './flush.ts'
-import { rowSpans } from './locate.ts'
 
 /** Chunks of a merged segment: a fetch reads whole chunks. */
 const chunkBytesTarget = 1_048_576
@@ -125,7 +125,7 @@ async function writeSegment(
   const last = run[run.length - 1]!.row
   const inputs: ChunkInTheMaking[] = []
   // What lies below the log start may be gone.
-  const spans = run.flatMap(({ row }) => rowSpans(row)).filter(({ end }) => end > start)
+  const spans = context.rules.spansToMerge(run, start)
   const contents = await chunks.load({ topicId, partition }, spans)
   if (contents === undefined || spans.length === 0) return undefined
   let room = 0
@@ -232,10 +232,7 @@ export function inlineOf(rows: readonly StoredRow[]): SegmentId[] {
 }
 
 function idsOf(rows: readonly StoredRow[], isInline: boolean): SegmentId[] {
-  const ids = new Set<SegmentId>()
-  for (const { row } of rows)
-    for (const { ref } of row.chunks) if (isInlineReference(ref) === isInline) ids.add(segmentOfReference(ref))
-  return [...ids]
+  return [...new Set(rows.flatMap(({ row }) => rowIds(row, isInline)))]
 }
 
 async function each<Input>(inputs: readonly Input[], work: (input: Input) => Promise<void>): Promise<void> {

@@ -11,9 +11,8 @@
  *      from rows to later rows.
  *   3. Delete what none names.
  *
- * S2 Every row that exists counts here, also one that another covers: a reader may be led to it (decision 1).
- * S3 A merged segment that no row names goes only when a larger row covers its whole run, or the run lies below the log start: the
- *    write of its row may still arrive, and must then be covered (decision 1).
+ * What may go is decided in lib/core/sweep-rule.ts (S2, S3).
+ *
  * S4 A candidate stays noted until its object is gone. Stopped anywhere, the sweep begins again and deletes the same.
  *
  * Only heads that candidates name are fenced and read: a quiet partition costs nothing.
@@ -39,6 +38,8 @@ import { parseRow } from '../core/row.ts'
 import { segmentPartitions, segmentTailBytes } from '../core/segment.ts'
 import type { SegmentIndex } from '../core/segment-index.ts'
 import { decodeSegmentTail, sizeByFooter } from '../core/segment-index.ts'
+import type { Named } from '../core/sweep-rule.ts'
+import { rowIds } from '../core/sweep-rule.ts'
 import type { Context } from './context.ts'
 import { headKeyText } from './context.ts'
 import { noteCandidates, segmentsOf } from './merge.ts'
@@ -62,13 +63,6 @@ export interface Swept {
 interface Candidate {
   readonly id: SegmentId
   readonly index: SegmentIndex
-}
-
-interface Named {
-  readonly ids: ReadonlySet<SegmentId>
-  readonly rows: readonly Row[]
-  readonly start: number
-  readonly isDeleted: boolean
 }
 
 /** One round. Ends early, with what was done, when `signal` aborts. */
@@ -165,7 +159,7 @@ class Round {
     await inTurns([...keys.values()], async (key) => named.set(headKeyText(key), await this.#named(key)))
     for (const { id, index } of candidates) {
       const partitions = segmentPartitions(index).map((key) => named.get(headKeyText(key)))
-      if (partitions.every((partition) => partition !== undefined && isFree(id, index, partition)))
+      if (partitions.every((partition) => partition !== undefined && this.#context.rules.isFree(id, index, partition)))
         await this.#delete(id)
     }
   }
@@ -204,11 +198,10 @@ class Round {
     const head = await this.#context.persist(() => metadata.readHead(key))
     if (head === undefined) return undefined
     if (head.isDeleted) return { ids: new Set(), rows: [], start: head.start, isDeleted: true }
-    const ids = new Set<SegmentId>()
-    for (const ref of Object.keys(head.tail) as ChunkReference[]) ids.add(segmentOfReference(ref))
+    const ids = new Set(this.#context.rules.tailIds(head))
     const rows: Row[] = []
     for await (const { row } of rowsOf(this.#context, key)) {
-      for (const { ref } of row.chunks) if (!isInlineReference(ref)) ids.add(segmentOfReference(ref))
+      for (const id of rowIds(row, false)) ids.add(id)
       rows.push(row)
     }
     return { ids, rows, start: head.start, isDeleted: false }
@@ -233,14 +226,6 @@ class Round {
   }
 }
 
-/** Nothing of this partition names the segment, nor ever will (S3). */
-function isFree(id: SegmentId, { merged }: SegmentIndex, { ids, rows, start, isDeleted }: Named): boolean {
-  if (isDeleted) return true
-  if (ids.has(id)) return false
-  if (merged === undefined || merged.lastOffset < start) return true
-  return rows.some((row) => row.first <= merged.firstOffset && row.last > merged.lastOffset)
-}
-
 /**
  * Inline chunks of a partition that nobody came to commit, or that a merge which stopped left: by the same steps. Only in partitions
  * that were merged just now; those that nobody writes to cost nothing.
@@ -255,9 +240,8 @@ export async function sweepInline(context: Context, key: HeadKey): Promise<numbe
   if (answer.head !== undefined) context.heads.note(answer.head)
   const head = await context.persist(() => metadata.readHead(key))
   if (head === undefined || head.isDeleted) return 0
-  const named = new Set<string>((Object.keys(head.tail) as ChunkReference[]).map(segmentOfReference))
-  for await (const { row } of rowsOf(context, key))
-    for (const { ref } of row.chunks) if (isInlineReference(ref)) named.add(segmentOfReference(ref))
+  const named = new Set<string>(context.rules.tailIds(head))
+  for await (const { row } of rowsOf(context, key)) for (const id of rowIds(row, true)) named.add(id)
   const orphans = items.filter((item) => !named.has(item.key.sort))
   for (const item of orphans) await remove(context, item)
   return orphans.length

@@ -11,6 +11,7 @@ import type { AppendCommand, Head, HeadCommand, HeadDecision } from '../../lib/c
 import { decideHead } from '../../lib/core/head.ts'
 import type { Item, ItemKey } from '../../lib/core/items.ts'
 import { groupsCollection } from '../../lib/core/items.ts'
+import { spansToMerge } from '../../lib/core/merge-plan.ts'
 import { judgeProducer } from '../../lib/core/producer.ts'
 import type { ChunkReference } from '../../lib/core/reference.ts'
 import { findInRows, rowThatCounts } from '../../lib/core/row.ts'
@@ -179,6 +180,20 @@ export const mutations: { readonly [name: string]: Mutation } = {
     decide: appendsWith(() => ({ producerFloor: 0 })),
     rules: { judgeProducer: (state, claim) => judgeProducer(state, claim, false) },
   },
+
+  /** S2. What was committed and not yet rolled is deleted. */
+  'a sweep that ignores the tail': { rules: { tailIds: () => [] } },
+
+  /** S2. What a row names is deleted. */
+  'a sweep that believes itself': { rules: { isFree: () => true } },
+
+  /** S3. A merge that sleeps brings its row, and its segment is gone. */
+  'a merged segment that goes when no row names it': {
+    rules: { isFree: (id, _index, named) => named.isDeleted || !named.ids.has(id) },
+  },
+
+  /** A merge leaves out the last chunk of what it merges. */
+  'a merge that drops a chunk': { rules: { spansToMerge: (run, start) => spansToMerge(run, start).slice(0, -1) } },
 
   /** The sweep's fence is raised and nobody minds (D6). */
   'no fence': { decide: appendsWith(() => ({ minSegment: '' })) },
