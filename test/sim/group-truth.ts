@@ -100,8 +100,8 @@ export class GroupTruth {
   readonly commits: CommitIntent[] = []
   /** Members whose leaving was asked for. */
   readonly leaving = new Set<MemberId>()
-  /** Members again, though their clients do not know that they were none for a while. */
-  readonly unaware = new Set<MemberId>()
+  /** Members again, since an epoch, though their clients do not know that they were none for a while. */
+  readonly unaware = new Map<MemberId, number>()
   readonly views = new Map<MemberId, MemberView>()
   /** How many joinings of a member did not end well: those may still end, late. */
   readonly joining = new Map<MemberId, number>()
@@ -225,7 +225,7 @@ export class GroupTruth {
       // A joining that nobody waits for any more may still end. The member that it brings back is silent, and goes; or it is
       // told with its next answer what is no longer its own.
       const isBack = incarnation.everMembers.has(memberId) && before?.members.has(memberId) !== true
-      if (isBack) this.unaware.add(memberId)
+      if (isBack) this.unaware.set(memberId, group.epoch)
       if (isBack && (this.joining.get(memberId) ?? 0) === 0) this.#violate('G4', `member ${memberId} is back`)
       incarnation.everMembers.add(memberId)
     }
@@ -301,6 +301,8 @@ export class GroupTruth {
     const progress = incarnation.progressOf(topicId, partition)
     const before = progress.value
     progress.moments.push({ fromMs: this.#history.nowMs, value })
+    // Of a deleted group nobody reads anything any more: late repeats may bring its items back, even with the version they had.
+    if (incarnation.group.state === 'deleting') return
     if (claim.member === '') this.#setFromOutside(incarnation, progress, before, value, claim, at)
     else if (before?.claim?.member !== claim.member || before.claim.epoch !== claim.epoch)
       this.#claimed(incarnation, topicId, partition, before, value, claim, at)

@@ -31,8 +31,8 @@ async function stopped(sim: Simulation, dice: Dice, actor: string, group: string
 
 async function change(sim: Simulation, dice: Dice, actor: string, group: string): Promise<void> {
   const act = dice.random()
-  if (act < 0.35) await reset(sim, dice, actor, group)
-  else if (act < 0.65) await deleteGroup(sim, dice, actor, group)
+  if (act < 0.3) await reset(sim, dice, actor, group)
+  else if (act < 0.7) await deleteGroup(sim, dice, actor, group)
   else if (act < 0.8) await commitFromOutside(sim, dice, actor, group)
   else {
     const { topic, partition } = somePlace(sim, dice)

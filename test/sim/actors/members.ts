@@ -58,20 +58,23 @@ export class Member implements MemberView {
     const what = `join ${request.group} ${this.memberId} ${shown(request.subscription)}`
     const { joining } = this.#truth
     const count = (more: number) => joining.set(this.memberId, (joining.get(this.memberId) ?? 0) + more)
-    const heard = await this.#sim.call(
-      this.memberId,
-      this.#sim.anyProcess(this.#dice),
-      what,
-      (log) => {
-        count(1)
-        return log.groups.join(request)
-      },
-      (answer) => {
-        if (answer.ok) count(-1)
-        this.#check(what, answer)
-      },
-      patienceMs,
-    )
+    const send = (patience: number) =>
+      this.#sim.call(
+        this.memberId,
+        this.#sim.anyProcess(this.#dice),
+        what,
+        (log) => {
+          count(1)
+          return log.groups.join(request)
+        },
+        (answer) => {
+          if (answer.ok) count(-1)
+          this.#check(what, answer)
+        },
+        patience,
+      )
+    this.#late(0.1, () => send(0))
+    const heard = await send(patienceMs)
     if (heard.kind === 'answered' && heard.answer.ok) {
       this.#truth.views.set(this.memberId, this)
       this.apply(heard.answer)
@@ -84,14 +87,17 @@ export class Member implements MemberView {
     const holding = [...this.holding.values()].map(({ topicId, partition, claim }) => ({ topicId, partition, claim }))
     const what = `heartbeat ${group} ${this.memberId} epoch ${this.epoch} ${this.#shown()}`
     const { memberId, epoch } = this
-    const heard = await this.#sim.call(
-      memberId,
-      this.#sim.anyProcess(this.#dice),
-      what,
-      (log) => log.groups.heartbeat({ group, memberId, epoch, holding }),
-      (answer) => this.#check(what, answer),
-      patienceMs,
-    )
+    const send = (patience: number) =>
+      this.#sim.call(
+        memberId,
+        this.#sim.anyProcess(this.#dice),
+        what,
+        (log) => log.groups.heartbeat({ group, memberId, epoch, holding }),
+        (answer) => this.#check(what, answer),
+        patience,
+      )
+    this.#late(0.2, () => send(0))
+    const heard = await send(patienceMs)
     if (heard.kind === 'answered' && heard.answer.ok) this.apply(heard.answer)
     return heard
   }
@@ -148,7 +154,7 @@ export class Member implements MemberView {
 
   /** Takes up, lets go, drops: what an answer says. */
   apply(membership: Membership): void {
-    this.#truth.unaware.delete(this.memberId)
+    if (membership.epoch >= (this.#truth.unaware.get(this.memberId) ?? 0)) this.#truth.unaware.delete(this.memberId)
     this.groupId = membership.groupId
     this.epoch = membership.epoch
     for (const { topicId, partition } of membership.lost) this.holding.delete(keyOf(topicId, partition))
@@ -259,6 +265,15 @@ export class Member implements MemberView {
 
   letGo(): void {
     for (const [key, { isRevoked }] of [...this.holding]) if (isRevoked) this.holding.delete(key)
+  }
+
+  /** A request that arrives once more, or late: somebody between the client and the process repeated it. */
+  #late(probability: number, send: () => Promise<unknown>): void {
+    if (!this.#sim.areFaultsOn || !this.#dice.chance(probability)) return
+    const [least, most] = this.#sim.swarm.lateMs
+    this.#sim.world.after(this.#dice.scattered(least, most), () => {
+      if (this.#sim.areFaultsOn) void send()
+    })
   }
 
   /** Of every answer with a membership, whoever still listens. */
