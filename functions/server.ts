@@ -113,17 +113,20 @@ export async function startServer(options: StartOptions): Promise<Started> {
     { url: server.url, dataDir, bucket: aws?.bucket, table: aws?.table, version: packageJson.version },
     'started',
   )
-  const upkeep = setInterval(() => {
-    log.maintain().then(
-      (done) => logger?.debug(done, 'upkeep'),
-      (bug: unknown) => logger?.error({ err: bug }, 'upkeep failed'),
-    )
-  }, settings.maintainIntervalMs)
-  upkeep.unref()
+  const { mergeIntervalMs, maintainIntervalMs, sweepIntervalMs } = settings
+  const upkeep = [
+    every(mergeIntervalMs, 'merge', logger, () => log.mergeRolled()),
+    every(maintainIntervalMs, 'upkeep', logger, () => log.maintain()),
+    every(sweepIntervalMs, 'sweep', logger, async () => {
+      const swept = await log.sweep()
+      if (swept.ok && swept.damaged.length > 0) logger?.error({ damaged: swept.damaged }, 'damaged objects')
+      return swept.ok ? { candidates: swept.candidates, deleted: swept.deleted.length } : swept
+    }),
+  ]
 
   let closing: Promise<void> | undefined
   const close = async () => {
-    clearInterval(upkeep)
+    for (const stop of upkeep) stop()
     await server.close()
     await log.close()
     await stores.close()
@@ -140,6 +143,25 @@ export async function startServer(options: StartOptions): Promise<Started> {
 
 const noKeys =
   'There is no API key yet, so nobody could use this server; make one first with `highwater keys create`, on the same --data or --table.'
+
+/** Does it again and again, never twice at once. Returns what ends it. */
+function every(intervalMs: number, what: string, logger: Logger | undefined, work: () => Promise<object>): () => void {
+  let isRunning = false
+  const timer = setInterval(() => {
+    if (isRunning) return
+    isRunning = true
+    work()
+      .then(
+        (done) => logger?.debug(done, what),
+        (bug: unknown) => logger?.error({ err: bug }, `${what} failed`),
+      )
+      .finally(() => {
+        isRunning = false
+      })
+  }, intervalMs)
+  timer.unref()
+  return () => clearInterval(timer)
+}
 
 type Stores = Pick<DataDirectory, 'objects' | 'metadata' | 'close'>
 

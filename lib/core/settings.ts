@@ -166,7 +166,8 @@ export const settingsTable = {
     unit: 'ms',
     min: 1_000,
     max: 86_400_000,
-    meaning: 'How often the embedded server does its upkeep: forgetting idle producers and idempotency keys.',
+    meaning:
+      'How often the embedded server does its upkeep: retention, merges that are left, forgetting idle producers and idempotency keys, groups.',
   },
   mergeRowsMin: {
     default: 32,
@@ -206,6 +207,20 @@ export const settingsTable = {
     max: 2_592_000_000,
     meaning:
       'Segments younger than this are not swept, so that no writer that is merely slow is fenced. Safety does not depend on it.',
+  },
+  mergeIntervalMs: {
+    default: 30_000,
+    unit: 'ms',
+    min: 100,
+    max: 86_400_000,
+    meaning: 'How often the embedded server merges what rolled since the last time.',
+  },
+  sweepIntervalMs: {
+    default: 3_600_000,
+    unit: 'ms',
+    min: 1_000,
+    max: 2_592_000_000,
+    meaning: 'How often the embedded server sweeps.',
   },
   leaseDurationMs: {
     default: 10_000,
@@ -362,6 +377,8 @@ export function parseSettings(
     settings.sessionTimeoutMsDefault > settings.sessionTimeoutMsMax
   )
     failures.push('sessionTimeoutMsDefault must lie between sessionTimeoutMsMin and sessionTimeoutMsMax')
+  if (settings.mergeBytesMin > settings.mergeBytesMax)
+    failures.push('mergeBytesMin must not be larger than mergeBytesMax')
   if (settings.groupPollMs * 3 > settings.sessionTimeoutMsMin * 2)
     failures.push('groupPollMs must leave room for heartbeats: at most two thirds of sessionTimeoutMsMin')
   if (settings.pendingBytesMax < settings.appendBytesMax)

@@ -52,6 +52,8 @@ export class Context implements LogPorts {
   readonly heads: Heads
   /** Tells waiting fetches of commits in this process. */
   readonly commits = new Watch()
+  /** Partitions whose tail this process rolled since they were last merged. */
+  readonly rolled = new Map<string, HeadKey>()
   /** Tells waiting polls of changes of groups in this process, by group name. */
   readonly groups = new Notices()
   readonly #running = new Set<Promise<unknown>>()

@@ -223,6 +223,9 @@ export interface Log {
   /** Merges the partition's small chunks into one segment, if it is worth it. Answers the rows that became one, and their bytes. */
   merge(topic: string, partition: number): Promise<Answer<{ readonly rows: number; readonly bytes: number }>>
 
+  /** Merges what rolled in this process since the last time, wherever it is worth it. */
+  mergeRolled(signal?: AbortSignal): Promise<Answer<{ readonly rows: number }>>
+
   /**
    * One round of upkeep over all partitions and groups, safe to stop anywhere and to run twice: forgets idle producers, removes
    * what retention lets go, merges, evicts members that are gone, deletes groups that nobody needs any more. The embedded server

@@ -1,4 +1,5 @@
 /** Upkeep of the whole log, a partition, an instance and a group at a time. What it does costs speed when it is late, never records. */
+import type { HeadKey } from '../core/head.ts'
 import { effectiveConfig } from '../core/topic.ts'
 import type { Engine } from './engine.ts'
 import type { GroupAdmin } from './group-admin.ts'
@@ -12,15 +13,28 @@ import { sweepInline } from './sweep.ts'
 /** Merges of one partition in one round: a backlog does not keep the others waiting. */
 const mergesPerRound = 8
 
+/** Merges until nothing more is worth it, or a round's share is done. Answers how many rows became others. */
+export async function mergeBacklog({ context, chunks }: Engine, key: HeadKey, signal: AbortSignal): Promise<number> {
+  const policy = mergePolicyOf(context)
+  let rows = 0
+  for (let merges = 0; merges < mergesPerRound && !signal.aborted; merges++) {
+    const merged = await mergePartition(context, chunks, key, policy)
+    if (merged === undefined) break
+    rows += merged.rows
+  }
+  if (rows > 0) await sweepInline(context, key)
+  return rows
+}
+
 /** One round over all live topics, then over all groups; ends early, with what was done, when `signal` aborts. */
 export async function maintain(
-  { context, topics, chunks }: Engine,
+  engine: Engine,
   groups: GroupAdmin,
   instances: InstanceUpkeep,
   signal: AbortSignal,
 ): Promise<{ ok: true } & Maintained> {
+  const { context, topics } = engine
   const done = { partitions: 0, forgotten: 0, rowsRemoved: 0, rowsMerged: 0 }
-  const policy = mergePolicyOf(context)
   for (const topic of await topics.list()) {
     const { retentionMs, retentionBytes, cleanupPolicy } = effectiveConfig(topic)
     // What a compacted topic holds does not grow old.
@@ -31,14 +45,7 @@ export async function maintain(
       const key = { topicId: topic.id, partition }
       done.forgotten += await forgetProducers(context, key)
       done.rowsRemoved += await retainPartition(context, key, limits)
-      let isMerged = false
-      for (let merges = 0; merges < mergesPerRound && !signal.aborted; merges++) {
-        const merged = await mergePartition(context, chunks, key, policy)
-        if (merged === undefined) break
-        done.rowsMerged += merged.rows
-        isMerged = true
-      }
-      if (isMerged) await sweepInline(context, key)
+      done.rowsMerged += await mergeBacklog(engine, key, signal)
       done.partitions++
     }
   }

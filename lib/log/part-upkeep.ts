@@ -5,13 +5,13 @@ import { createGroups } from './groups.ts'
 import { InstanceStore } from './instance-store.ts'
 import { InstanceUpkeep } from './instance-upkeep.ts'
 import type { Log } from './log.ts'
-import { maintain } from './maintain.ts'
+import { maintain, mergeBacklog } from './maintain.ts'
 import { mergePartition, mergePolicyOf } from './merge.ts'
 import { forgetProducers } from './producer-ids.ts'
 import { rollPartition } from './roll.ts'
 import { sweep } from './sweep.ts'
 
-type UpkeepMethods = 'roll' | 'merge' | 'forgetProducers' | 'maintain' | 'sweep'
+type UpkeepMethods = 'roll' | 'merge' | 'mergeRolled' | 'forgetProducers' | 'maintain' | 'sweep'
 
 export function upkeepPart(engine: Engine): Pick<Log, UpkeepMethods> {
   const { context, topics, chunks, answer, ending } = engine
@@ -31,6 +31,18 @@ export function upkeepPart(engine: Engine): Pick<Log, UpkeepMethods> {
         if (!found.ok) return found
         const merged = await mergePartition(context, chunks, found.key, mergePolicyOf(context))
         return { ok: true, rows: merged?.rows ?? 0, bytes: merged?.bytes ?? 0 }
+      }, 'unseen'),
+    mergeRolled: (signal) =>
+      answer(async () => {
+        const ended = ending(signal)
+        let rows = 0
+        for (const [text, key] of [...context.rolled]) {
+          if (ended.aborted) break
+          // Taken out before: what rolls meanwhile comes again.
+          context.rolled.delete(text)
+          rows += await mergeBacklog(engine, key, ended)
+        }
+        return { ok: true, rows }
       }, 'unseen'),
     forgetProducers: (topic, partition) =>
       answer(async () => {
