@@ -196,6 +196,9 @@ describe('a consumer', () => {
     assert.deepEqual(reader.told.slice(0, 1), ['a assigned 0'])
     assert.equal(reader.told.at(-1), 'a assigned 0')
     assert.deepEqual(await committed(), {})
+    // Until the group notices, what is gone is not asked for again and again.
+    const polls = reader.network.seen.filter(({ path }) => path.endsWith('/poll')).length
+    assert.ok(polls < 40, `${polls} polls`)
     await elapse(reader.consumer.close())
   })
 
