@@ -1,7 +1,8 @@
 /** The HTTP API: a route per entry of the app's table, each to the function of its work; everything else to admin, whose 404 is ours. */
-import { Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib'
+import { Duration, Names, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib'
 import { AccessLogFormat } from 'aws-cdk-lib/aws-apigateway'
 import {
+  type CfnIntegration,
   type CfnStage,
   CorsHttpMethod,
   HttpApi,
@@ -122,6 +123,7 @@ export class HighwaterApi extends Construct {
         integration: integrationOf(work),
         ...(authorizer === undefined || isOpen(route) ? {} : { authorizer }),
       })
+      pinIntegration(this, made, work)
       if (isOpen(route))
         Validations.of(made).acknowledge({
           id: 'AwsSolutions-APIG4',
@@ -213,4 +215,13 @@ export class HighwaterApi extends Construct {
         return auth satisfies never
     }
   }
+}
+
+/**
+ * The first route of an integration holds it, and names it. Whichever that is, the integration stays the same one: a new route
+ * in front must not send all others to a new integration.
+ */
+function pinIntegration(api: HighwaterApi, route: HttpRoute, work: Work): void {
+  const held = route.node.tryFindChild(`${work}Integration`)?.node.defaultChild as CfnIntegration | undefined
+  held?.overrideLogicalId(`${Names.nodeUniqueId(api.node)}${work}Integration`)
 }

@@ -44,6 +44,15 @@ describe('the routes of the API', () => {
     assert.equal(routes.get('$default')?.reaches, 'admin')
   })
 
+  it('share an integration for each work, whose name does not depend on which of them comes first', () => {
+    const integrations = ofType(synthesise().resources, 'AWS::ApiGatewayV2::Integration').map(([id]) => id)
+    for (const work of new Set(gatewayRoutes.map((route) => route.work)))
+      assert.ok(
+        integrations.some((id) => id.endsWith(`${work}Integration`) && id.startsWith('HighwaterLogHttp')),
+        work,
+      )
+  })
+
   it('are fewer than an API may have', () => assert.ok(routes.size <= 300, `${routes.size}`))
 
   it('may be reached by the API, the one of everything else too, whose requests have no method and no path', () => {
