@@ -38,7 +38,7 @@ export interface JoinRequest {
   readonly assignor?: AssignorName
 }
 
-/** A partition that is the member's to read. */
+/** A partition that is the member's to read. Where it holds it by another claim, that one is over: it begins anew, at this offset. */
 export interface Assigned extends NamedPartition {
   /** To be shown at every commit. */
   readonly claim: string

@@ -91,8 +91,10 @@ export function informed(state: InstanceState, membership: Membership, isLetting
   for (const { topic, topicId, partition, claim, offset } of taken) {
     const held = known.get(idOf({ topicId, partition }))
     const begun = offset === undefined ? {} : { position: offset, committed: offset }
-    // What it has already it goes on with, if nobody has committed since: it only joined again, under the same id.
-    const isKept = held !== undefined && (held.claim === claim || held.committed === offset)
+    // What it has already it goes on with, if nobody has committed since: it only joined again, under the same id. A group that
+    // was deleted and made again knows nothing of it (D6).
+    const isKept =
+      held !== undefined && (held.claim === claim || (held.committed === offset && isOfSameGroup(held.claim, claim)))
     holding.set(
       idOf({ topicId, partition }),
       isKept ? { ...held, claim } : { topic, topicId, partition, claim, ...begun },
@@ -103,6 +105,10 @@ export function informed(state: InstanceState, membership: Membership, isLetting
     member: { id: memberId, isJoined: true, epoch },
     holding: [...holding.values()],
   }
+}
+
+function isOfSameGroup(a: string | undefined, b: string): boolean {
+  return a !== undefined && parseClaim(a)?.incarnation === parseClaim(b)?.incarnation
 }
 
 function idOf({ topicId, partition }: Pick<Held, 'topicId' | 'partition'>): string {

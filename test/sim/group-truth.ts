@@ -302,7 +302,11 @@ export class GroupTruth {
     const before = progress.value
     progress.moments.push({ fromMs: this.#history.nowMs, value })
     // Of a deleted group nobody reads anything any more: late repeats may bring its items back, even with the version they had.
-    if (incarnation.group.state === 'deleting') return
+    if (incarnation.group.state === 'deleting') {
+      const intent = this.commits[Number(value.metadata?.slice(1) ?? -1)]
+      if (intent !== undefined) intent.applied = true
+      return
+    }
     if (claim.member === '') this.#setFromOutside(incarnation, progress, before, value, claim, at)
     else if (before?.claim?.member !== claim.member || before.claim.epoch !== claim.epoch)
       this.#claimed(incarnation, topicId, partition, before, value, claim, at)

@@ -164,16 +164,16 @@ export class Member implements MemberView {
     }
     for (const { topic, topicId, partition, claim, offset } of membership.assigned) {
       const held = this.holding.get(keyOf(topicId, partition))
-      // After joining once more it is given again what it has.
-      const position = held?.position ?? offset ?? 0
+      // By the claim that it has it goes on. Another means that it was no member for a while, perhaps of another group.
+      if (held?.claim === claim) continue
       this.holding.set(keyOf(topicId, partition), {
         topic,
         topicId,
         partition,
         claim,
-        position,
+        position: offset ?? 0,
         committed: offset,
-        highest: Math.max(held?.highest ?? 0, offset ?? 0),
+        highest: offset ?? 0,
         isRevoked: false,
       })
     }
