@@ -1,68 +1,52 @@
 /**
- * Counts what is asked of a store: requests by kind, refused and failed ones too, since a store bills them all; bytes where
- * the size of what is written or read makes the price.
+ * Counts what is asked of a store: requests by kind, refused and failed ones too, since a store bills them all; bytes, and the
+ * capacity units that DynamoDB would bill each request for (lib/core/cost.ts), whatever the store beneath is.
+ *
+ * What a deletion or a replaced item is billed for is the size of what was there, which no answer tells: sizes of what passed
+ * through here are remembered, of the last `sizesMax` items. Whoever deletes an item has read it, since it knows its version. An
+ * unknown size counts as one unit.
  */
-import type { Head } from '../core/head.ts'
-import type { Item } from '../core/items.ts'
+import type { Metered, MeterReading, RequestKind } from '../core/cost.ts'
+import { readUnitsOf, requestKinds, writeUnitsOf } from '../core/cost.ts'
+import type { Head, HeadKey } from '../core/head.ts'
+import type { Item, ItemKey } from '../core/items.ts'
 import type { ItemWrite, Metadata, Objects } from '../ports.ts'
+import { encodeHead, encodeItem } from './aws/dynamodb-attributes.ts'
+import { attributesBytes } from './aws/dynamodb-size.ts'
 
-export const requestKinds = [
-  'objects.create',
-  'objects.read',
-  'objects.list',
-  'objects.delete',
-  'metadata.readHead',
-  'metadata.createHead',
-  'metadata.updateHead',
-  /** With items: a transaction, which costs more than the one update. */
-  'metadata.updateHeadWithItems',
-  'metadata.get',
-  'metadata.query',
-  'metadata.write',
-  /** Of more than one item. */
-  'metadata.writeTransaction',
-] as const
-export type RequestKind = (typeof requestKinds)[number]
+const sizesMax = 200_000
+/** Of a list, S3 answers at most so many keys to a request. */
+const keysPerList = 1_000
+/** Of a query, DynamoDB answers at most so much to a request. */
+const bytesPerQuery = 1_048_576
 
-export interface Metered {
-  readonly requests: number
-  /**
-   * Objects: content bytes written or read. Heads and items: bytes of their JSON and what lies beside it, the whole of each that was read, or that an
-   * applied write left, or that a refusal answered.
-   */
-  readonly bytes: number
-}
-export type MeterReading = Readonly<Record<RequestKind, Metered>>
+type Counting = { -readonly [Name in keyof Metered]: Metered[Name] }
 
 export class Meter {
-  #reading = zeroReading()
+  #counts = zeroCounts()
 
-  count(kind: RequestKind): void {
-    this.#add(kind, 1, 0)
+  count(kind: RequestKind, counted: Partial<Metered> = { requests: 1 }): void {
+    const sofar = this.#counts[kind]
+    sofar.requests += counted.requests ?? 0
+    sofar.bytes += counted.bytes ?? 0
+    sofar.writeUnits += counted.writeUnits ?? 0
+    sofar.readUnits += counted.readUnits ?? 0
   }
 
   countBytes(kind: RequestKind, bytes: number): void {
-    this.#add(kind, 0, bytes)
+    this.count(kind, { bytes })
   }
 
   /** Everything since the beginning, or the last `take`. */
   read(): MeterReading {
-    return this.#reading
+    return structuredClone(this.#counts)
   }
 
   /** The same, and begins anew: what one act costs is what is taken after it, when it was taken before it. */
   take(): MeterReading {
-    const reading = this.#reading
-    this.#reading = zeroReading()
+    const reading = this.#counts
+    this.#counts = zeroCounts()
     return reading
-  }
-
-  #add(kind: RequestKind, requests: number, bytes: number): void {
-    const sofar = this.#reading[kind]
-    this.#reading = {
-      ...this.#reading,
-      [kind]: { requests: sofar.requests + requests, bytes: sofar.bytes + bytes },
-    }
   }
 }
 
@@ -79,17 +63,17 @@ export function meteredObjects(objects: Objects, meter: Meter): Objects {
       meter.count('objects.create')
       const outcome = await objects.create(key, parts)
       const bytes = parts.reduce((sum, part) => sum + part.length, 0)
-      if (outcome === 'created') meter.countBytes('objects.create', bytes)
+      if (outcome === 'created') meter.count('objects.create', { bytes })
       return outcome
     },
     async read(key, position, length) {
       meter.count('objects.read')
       const content = await objects.read(key, position, length)
-      meter.countBytes('objects.read', content?.length ?? 0)
+      meter.count('objects.read', { bytes: content?.length ?? 0 })
       return content
     },
     list(prefix, after, limit) {
-      meter.count('objects.list')
+      meter.count('objects.list', { requests: Math.max(1, Math.ceil(limit / keysPerList)) })
       return objects.list(prefix, after, limit)
     },
     delete(key) {
@@ -100,69 +84,172 @@ export function meteredObjects(objects: Objects, meter: Meter): Objects {
 }
 
 export function meteredMetadata(metadata: Metadata, meter: Meter): Metadata {
+  const sizes = new Sizes()
   return {
     async readHead(key) {
       meter.count('metadata.readHead')
       const head = await metadata.readHead(key)
-      meter.countBytes('metadata.readHead', bytesOf([head]))
+      const bytes = sizes.noteHead(key, head)
+      meter.count('metadata.readHead', { bytes, readUnits: readUnitsOf(bytes) })
       return head
     },
     async createHead(head) {
-      meter.count('metadata.createHead')
+      const bytes = headBytes(head)
+      meter.count('metadata.createHead', { requests: 1, writeUnits: writeUnitsOf(bytes) })
       const outcome = await metadata.createHead(head)
-      if (outcome === 'created') meter.countBytes('metadata.createHead', bytesOf([head]))
+      if (outcome === 'created') {
+        sizes.noteHead(head, head)
+        meter.count('metadata.createHead', { bytes })
+      }
       return outcome
     },
     async updateHead(key, command, also = []) {
-      const kind = also.length === 0 ? 'metadata.updateHead' : 'metadata.updateHeadWithItems'
+      const isTransaction = also.length > 0
+      const kind = isTransaction ? 'metadata.updateHeadWithItems' : 'metadata.updateHead'
+      const before = sizes.ofHead(key)
       meter.count(kind)
-      const answer = await metadata.updateHead(key, command, also)
-      const items = answer.applied ? also.map(written) : answer.items
-      meter.countBytes(kind, bytesOf([answer.head]) + bytesOfItems(items))
-      return answer
+      const bill = new WriteBill(sizes, also, isTransaction)
+      try {
+        const answer = await metadata.updateHead(key, command, also)
+        // An answer without the head (a transaction's) tells nothing new of its size.
+        const after = answer.head === undefined && answer.applied ? before : sizes.noteHead(key, answer.head)
+        const units = writeUnitsOf(Math.max(before, after), isTransaction)
+        const bytes = after + bill.note(answer.applied ? undefined : answer.items)
+        meter.count(kind, { bytes, writeUnits: units + bill.units() })
+        return answer
+      } catch (error) {
+        meter.count(kind, { writeUnits: writeUnitsOf(before, isTransaction) + bill.units() })
+        throw error
+      }
     },
     async get(key) {
       meter.count('metadata.get')
       const item = await metadata.get(key)
-      meter.countBytes('metadata.get', bytesOfItems([item]))
+      const bytes = sizes.noteItem(key, item)
+      meter.count('metadata.get', { bytes, readUnits: readUnitsOf(bytes) })
       return item
     },
     async query(collection, range) {
       meter.count('metadata.query')
       const items = await metadata.query(collection, range)
-      meter.countBytes('metadata.query', bytesOfItems(items))
+      const bytes = items.reduce((sum, item) => sum + sizes.noteItem(item.key, item), 0)
+      const pages = Math.floor(bytes / bytesPerQuery)
+      meter.count('metadata.query', { requests: pages, bytes, readUnits: readUnitsOf(bytes) })
       return items
     },
     async write(writes) {
-      const kind = writes.length > 1 ? 'metadata.writeTransaction' : 'metadata.write'
+      const isTransaction = writes.length > 1
+      const kind = isTransaction ? 'metadata.writeTransaction' : 'metadata.write'
       meter.count(kind)
-      const answer = await metadata.write(writes)
-      meter.countBytes(kind, bytesOfItems(answer.applied ? writes.map(written) : answer.items))
-      return answer
+      const bill = new WriteBill(sizes, writes, isTransaction)
+      // A condition alone is looked at by a read.
+      const isRead = !isTransaction && writes[0]?.op === 'check'
+      const units = () => (isRead ? { readUnits: bill.readUnits() } : { writeUnits: bill.units() })
+      try {
+        const answer = await metadata.write(writes)
+        const bytes = bill.note(answer.applied ? undefined : answer.items)
+        meter.count(kind, { bytes, ...units() })
+        return answer
+      } catch (error) {
+        meter.count(kind, units())
+        throw error
+      }
     },
   }
 }
 
-function written(write: ItemWrite): Pick<Item, 'value' | 'bytes'> | undefined {
-  return write.op === 'put' ? write : undefined
+/** What the items of one request are billed for: each by the largest that is known of before, after, and what refused. */
+class WriteBill {
+  readonly #sizes: Sizes
+  readonly #writes: readonly ItemWrite[]
+  readonly #isTransaction: boolean
+  readonly #after: readonly number[]
+  readonly #billed: number[]
+
+  constructor(sizes: Sizes, writes: readonly ItemWrite[], isTransaction: boolean) {
+    this.#sizes = sizes
+    this.#writes = writes
+    this.#isTransaction = isTransaction
+    this.#after = writes.map((write) => (write.op === 'put' ? attributesBytes(encodeItem(write)) : 0))
+    this.#billed = writes.map(({ key }, index) => Math.max(this.#after[index] ?? 0, sizes.ofItem(key)))
+  }
+
+  /** @param present what a refusal answered; undefined where it was applied. @returns bytes of what is there now */
+  note(present: readonly (Item | undefined)[] | undefined): number {
+    let bytes = 0
+    for (const [index, write] of this.#writes.entries()) {
+      let now = this.#after[index] ?? 0
+      if (present !== undefined) now = this.#sizes.noteItem(write.key, present[index])
+      else if (write.op !== 'check') this.#sizes.note(itemName(write.key), now)
+      this.#billed[index] = Math.max(this.#billed[index] ?? 0, now)
+      bytes += now
+    }
+    return bytes
+  }
+
+  units(): number {
+    return this.#billed.reduce((sum, bytes) => sum + writeUnitsOf(bytes, this.#isTransaction), 0)
+  }
+
+  readUnits(): number {
+    return this.#billed.reduce((sum, bytes) => sum + readUnitsOf(bytes), 0)
+  }
 }
 
-function bytesOfItems(items: readonly (Pick<Item, 'value' | 'bytes'> | undefined)[]): number {
-  return items.reduce(
-    (sum, item) => sum + (item === undefined ? 0 : bytesOf([item.value]) + (item.bytes?.length ?? 0)),
-    0,
+/** Sizes of the items that were seen last. */
+class Sizes {
+  readonly #bytes = new Map<string, number>()
+
+  ofHead(key: HeadKey): number {
+    return this.#bytes.get(headName(key)) ?? 0
+  }
+
+  ofItem(key: ItemKey): number {
+    return this.#bytes.get(itemName(key)) ?? 0
+  }
+
+  noteHead(key: HeadKey, head: Head | undefined): number {
+    return this.note(headName(key), head === undefined ? 0 : headBytes(head))
+  }
+
+  noteItem(key: ItemKey, item: Item | undefined): number {
+    return this.note(itemName(key), item === undefined ? 0 : itemBytes(item))
+  }
+
+  note(name: string, bytes: number): number {
+    this.#bytes.delete(name)
+    if (bytes === 0) return 0
+    this.#bytes.set(name, bytes)
+    if (this.#bytes.size > sizesMax) for (const oldest of this.#bytes.keys()) return this.#forget(oldest, bytes)
+    return bytes
+  }
+
+  #forget(name: string, bytes: number): number {
+    this.#bytes.delete(name)
+    return bytes
+  }
+}
+
+function headBytes(head: Head): number {
+  return attributesBytes(encodeHead(head))
+}
+
+function itemBytes({ key, version, value, bytes }: Item): number {
+  return attributesBytes(
+    encodeItem({ op: 'put', key, version, value, if: 'absent', ...(bytes === undefined ? {} : { bytes }) }),
   )
 }
 
-function bytesOf(values: readonly (Head | Item['value'] | undefined)[]): number {
-  let bytes = 0
-  for (const value of values) if (value !== undefined) bytes += new TextEncoder().encode(JSON.stringify(value)).length
-  return bytes
+function headName({ topicId, partition }: HeadKey): string {
+  return `heads/${topicId}/${partition}`
 }
 
-function zeroReading(): MeterReading {
-  return Object.fromEntries(requestKinds.map((kind) => [kind, { requests: 0, bytes: 0 }])) as Record<
-    RequestKind,
-    Metered
-  >
+function itemName({ collection, sort }: ItemKey): string {
+  return `${collection} ${sort}`
+}
+
+function zeroCounts(): Record<RequestKind, Counting> {
+  return Object.fromEntries(
+    requestKinds.map((kind) => [kind, { requests: 0, bytes: 0, writeUnits: 0, readUnits: 0 }]),
+  ) as Record<RequestKind, Counting>
 }
