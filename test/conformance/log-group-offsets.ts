@@ -272,6 +272,26 @@ export function groupOffsetSuite(name: string, factory: StoresFactory): void {
         assert.deepEqual([writes, changes], [1, 0], 'the beat; the group is as it was')
       }))
 
+    it('a process that served a member before does not write for it what another has written since', () =>
+      metered(async ({ log, other, meter, advance }) => {
+        await createTopic(log, 1)
+        const a = new Member(log, 'a')
+        await a.join({ sessionTimeoutMs: 9_000 })
+        const writes = async (by: Log) => {
+          a.log = by
+          meter.take()
+          await a.beat()
+          return requestsOf(meter.take())['metadata.write'] ?? 0
+        }
+        assert.equal(await writes(other), 0)
+        advance(3_001)
+        assert.equal(await writes(other), 1)
+        assert.equal(await writes(log), 0, 'a refused write is billed, too')
+        advance(3_001)
+        assert.equal(await writes(log), 1)
+        assert.equal(await writes(other), 0)
+      }))
+
     it('a commit of a warm process reads the group, and is one conditional write', () =>
       metered(async ({ log, other, meter }) => {
         await createTopic(log, 2)
