@@ -10,6 +10,7 @@ import { commitsBench } from './commits.ts'
 import { fetchBench } from './fetch.ts'
 import { type Figure, table } from './figures.ts'
 import { flightsBench } from './flights.ts'
+import { idleGroupsTable } from './groups.ts'
 import { longPartition } from './long-partition.ts'
 import { produceBench } from './produce.ts'
 import { withTempDirectory } from './temp-directory.ts'
@@ -46,6 +47,7 @@ if (figures.length > 0) parts.push(table(figures))
 const notes = figures.flatMap(({ what, note }) => (note === undefined ? [] : [`- ${what}: ${note}`]))
 if (notes.length > 0) parts.push(notes.join('\n'))
 if (isWanted('long-partition')) parts.push(await longPartitionTable())
+if (isWanted('groups')) parts.push(await idleGroupsTable())
 if (isWanted('cold-start'))
   parts.push(
     `Functions’ bundles, and how long a fresh process takes to import one:\n\n${coldStartTable(await coldStart())}`,
