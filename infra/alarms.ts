@@ -11,7 +11,7 @@ import { commitRefusals, requestMetrics } from '../functions/metrics.ts'
 import type { HighwaterApi } from './api.ts'
 import type { HighwaterFunction } from './functions.ts'
 import type { Maintenance } from './maintenance.ts'
-import { ofFunction, ofTable, ours, sumOf } from './metrics.ts'
+import { ofFunction, ofTable, ours } from './metrics.ts'
 import type { HighwaterStorage } from './storage.ts'
 
 export interface AlarmsProps {
@@ -29,7 +29,11 @@ export interface AlarmsProps {
 interface AlarmEntry {
   /** For people who have a moment to read: what is wrong. */
   readonly description: string
-  readonly metric: IMetric
+  /**
+   * Several: an alarm for each, with its name behind that of the alarm. One over their sum would cost as much, would not say
+   * which it is, and a local AWS may not know such alarms.
+   */
+  readonly metric: IMetric | Readonly<Record<string, IMetric>>
   readonly threshold: number
   readonly evaluationPeriods?: number
   readonly isBelow?: boolean
@@ -45,33 +49,40 @@ export class Alarms extends Construct {
   constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id)
     const alarms: Record<string, Alarm> = {}
-    for (const [name, entry] of Object.entries(entriesOf(props))) {
-      const alarm = new Alarm(this, name, {
-        alarmName: `${props.service}-${name}`,
-        alarmDescription: `${entry.description} See docs/operations.md, ${name}.`,
-        metric: entry.metric,
-        threshold: entry.threshold,
-        evaluationPeriods: entry.evaluationPeriods ?? 1,
-        comparisonOperator:
-          entry.isBelow === true
-            ? ComparisonOperator.LESS_THAN_THRESHOLD
-            : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        treatMissingData: entry.missing ?? TreatMissingData.NOT_BREACHING,
-      })
-      if (props.topic !== undefined) {
-        alarm.addAlarmAction(new SnsAction(props.topic))
-        alarm.addOkAction(new SnsAction(props.topic))
+    for (const [name, entry] of Object.entries(entriesOf(props)))
+      for (const [fullName, metric] of metricsOf(name, entry)) {
+        const alarm = new Alarm(this, fullName, {
+          alarmName: `${props.service}-${fullName}`,
+          alarmDescription: `${entry.description} See docs/operations.md, ${name}.`,
+          metric,
+          threshold: entry.threshold,
+          evaluationPeriods: entry.evaluationPeriods ?? 1,
+          comparisonOperator:
+            entry.isBelow === true
+              ? ComparisonOperator.LESS_THAN_THRESHOLD
+              : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+          treatMissingData: entry.missing ?? TreatMissingData.NOT_BREACHING,
+        })
+        if (props.topic !== undefined) {
+          alarm.addAlarmAction(new SnsAction(props.topic))
+          alarm.addOkAction(new SnsAction(props.topic))
+        }
+        alarms[fullName] = alarm
       }
-      alarms[name] = alarm
-    }
     this.alarms = alarms
   }
+}
+
+function metricsOf(name: string, { metric }: AlarmEntry): [fullName: string, metric: IMetric][] {
+  if ('toMetricConfig' in metric) return [[name, metric as IMetric]]
+  return Object.entries(metric).map(([which, each]) => [`${name}-${which}`, each])
 }
 
 function entriesOf(props: AlarmsProps): Record<string, AlarmEntry> {
   const { service, storage, maintain, maintenance, functions, api } = props
   const writer = functions.length === 0 ? 'web' : 'produce'
-  const invocations = (each: HighwaterFunction, name: string) => ofFunction(each.function, name, Stats.SUM, period)
+  const ofEach = (metric: string) =>
+    Object.fromEntries(functions.map((each) => [each.name, ofFunction(each.function, metric, Stats.SUM, period)]))
   return {
     'D4-UnknownOutcomes': {
       description:
@@ -103,14 +114,10 @@ function entriesOf(props: AlarmsProps): Record<string, AlarmEntry> {
     },
     'Table-Throttled': {
       description: 'DynamoDB turns requests away: one partition of the log is too hot, or the account is at its limit.',
-      metric: sumOf(
-        [
-          ofTable(storage.table, 'WriteThrottleEvents', period, 'Writes'),
-          ofTable(storage.table, 'ReadThrottleEvents', period, 'Reads'),
-        ],
-        'Throttled requests',
-        period,
-      ),
+      metric: {
+        writes: ofTable(storage.table, 'WriteThrottleEvents', period, 'Throttled writes'),
+        reads: ofTable(storage.table, 'ReadThrottleEvents', period, 'Throttled reads'),
+      },
       threshold: 10,
       evaluationPeriods: 2,
     },
@@ -128,21 +135,13 @@ function entriesOf(props: AlarmsProps): Record<string, AlarmEntry> {
       : {
           'Functions-Crashing': {
             description: 'Functions end without an answer: out of memory, out of time, or broken before they begin.',
-            metric: sumOf(
-              functions.map((each) => invocations(each, 'Errors')),
-              'Errors',
-              period,
-            ),
+            metric: ofEach('Errors'),
             threshold: 1,
             evaluationPeriods: 2,
           },
           'Functions-Throttled': {
             description: 'Lambda turns requests away: the account runs as many functions at once as it may.',
-            metric: sumOf(
-              functions.map((each) => invocations(each, 'Throttles')),
-              'Throttles',
-              period,
-            ),
+            metric: ofEach('Throttles'),
             threshold: 1,
             evaluationPeriods: 2,
           },

@@ -1,6 +1,6 @@
 /** The metrics that the alarms and the dashboard look at. */
 import type { Duration } from 'aws-cdk-lib'
-import { MathExpression, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch'
+import { Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch'
 import type { ITable, Table } from 'aws-cdk-lib/aws-dynamodb'
 import type { IFunction } from 'aws-cdk-lib/aws-lambda'
 import { type FunctionName, type MetricEntry, metricsNamespace } from '../functions/metrics.ts'
@@ -31,17 +31,6 @@ export function ours(
     statistic,
     period,
     ...(label === undefined ? {} : { label }),
-  })
-}
-
-/** The sum over several, as one line: what has no data counts as nothing. */
-export function sumOf(metrics: readonly Metric[], label: string, period: Duration): MathExpression {
-  const [first, ...others] = metrics.map((_, index) => `m${index}`)
-  return new MathExpression({
-    expression: [first, ...others].map((name) => `FILL(${name}, 0)`).join(' + '),
-    usingMetrics: Object.fromEntries(metrics.map((metric, index) => [`m${index}`, metric])),
-    label,
-    period,
   })
 }
 

@@ -36,6 +36,9 @@ function widgetsOf(contexts: Contexts = {}): Widget[] {
   return (JSON.parse(flat(dashboards[0]![1].Properties.DashboardBody)) as { widgets: Widget[] }).widgets
 }
 
+/** Of the functions that answer requests. */
+const works = ['admin', 'consume', 'fetch', 'produce']
+
 describe('the alarms', () => {
   const names = (contexts: Contexts = {}) =>
     alarmsOf(contexts)
@@ -47,17 +50,19 @@ describe('the alarms', () => {
       'Answers-Failing',
       'D4-UnknownOutcomes',
       'D8-TailFull',
-      'Functions-Crashing',
-      'Functions-Throttled',
+      ...works.map((work) => `Functions-Crashing-${work}`),
+      ...works.map((work) => `Functions-Throttled-${work}`),
       'Produce-Slow',
-      'Table-Throttled',
+      'Table-Throttled-reads',
+      'Table-Throttled-writes',
       'Upkeep-Failing',
       'Upkeep-Missed',
     ])
     const handbook = readFileSync(join(root, 'docs/operations.md'), 'utf8')
-    for (const name of [...names(), ...names({ compute: 'web' })]) assert.ok(handbook.includes(`### ${name}`), name)
-    for (const { AlarmDescription, AlarmName } of alarmsOf())
-      assert.match(AlarmDescription, /^[A-Z].+\. See docs\/operations\.md, [\w-]+\.$/, AlarmName)
+    for (const { AlarmDescription, AlarmName } of [...alarmsOf(), ...alarmsOf({ compute: 'web' })]) {
+      const [, section = ''] = /^[A-Z].+\. See docs\/operations\.md, ([\w-]+)\.$/.exec(AlarmDescription) ?? []
+      assert.ok(AlarmName.includes(`-Log-${section}`) && handbook.includes(`### ${section}\n`), AlarmName)
+    }
   })
 
   it('can be switched off, and so can the dashboard', () => {
@@ -108,7 +113,8 @@ describe('the alarms', () => {
       'D4-UnknownOutcomes',
       'D8-TailFull',
       'Produce-Slow',
-      'Table-Throttled',
+      'Table-Throttled-reads',
+      'Table-Throttled-writes',
       'Upkeep-Failing',
       'Upkeep-Missed',
     ])
