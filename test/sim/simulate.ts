@@ -14,7 +14,7 @@ import { idempotent, sleeper } from './actors/idempotent.ts'
 import { keeper } from './actors/keepers.ts'
 import { leader } from './actors/leaders.ts'
 import { fencer, merger, sweeper, upkeeper } from './actors/maintenance.ts'
-import { member } from './actors/members.ts'
+import { member, sleepwalker } from './actors/members.ts'
 import { appender, conditional, keyed, producer } from './actors/producers.ts'
 import { fetch, reader, seek, seeker, someTime } from './actors/readers.ts'
 import { Dice } from './dice.ts'
@@ -83,6 +83,7 @@ const actors: { readonly [Kind in ActorKind]: Actor } = {
   chaos,
   member,
   keeper,
+  sleepwalker,
 }
 
 const eventsMax = 500_000

@@ -29,6 +29,7 @@ export const actorKinds = [
   'chaos',
   'member',
   'keeper',
+  'sleepwalker',
 ] as const
 export type ActorKind = (typeof actorKinds)[number]
 
@@ -118,6 +119,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       chaos: actor('chaos', 0.75, 1),
       member: 0,
       keeper: 0,
+      sleepwalker: 0,
     },
     rates,
     ...(blight.chance(0.3) && !without.has('blight') ? { blight: blighted } : {}),
@@ -175,6 +177,7 @@ export function groupSwarmOf(dice: Dice, without: ReadonlySet<string> = new Set(
       appender: actor('appender', 1, 1, 2),
       member: actor('member', 1, 1, 6),
       keeper: actor('keeper', 0.7, 1, 2),
+      sleepwalker: actor('sleepwalker', 0.25, 1, 1),
       topics: actor('topics', 0.3, 1, 1),
       trimmer: actor('trimmer', 0.2, 1, 1),
       roller: actor('roller', 0.2, 1, 1),
@@ -188,6 +191,7 @@ export function groupSwarmOf(dice: Dice, without: ReadonlySet<string> = new Set(
       sessionTimeoutMsMin: Math.floor(sessionTimeoutMs / 2),
       offsetsRetentionMs: own.pick([1_000, 600_000, 604_800_000]),
     },
+    effort: effort ?? own.int(20, 140),
     moves: false,
   }
 }

@@ -3,10 +3,12 @@ import { parentPort } from 'node:worker_threads'
 import { nodeCodecs } from '../../lib/adapters/codecs-node.ts'
 import { mutations } from './mutations.ts'
 import { simulate } from './simulate.ts'
+import type { WorldKind } from './swarm.ts'
 import { describeSwarm } from './swarm.ts'
 
 export interface WorkerRequest {
   readonly seed: number
+  readonly kind?: WorldKind
   readonly mutation?: string
 }
 export interface WorkerAnswer {
@@ -17,9 +19,10 @@ export interface WorkerAnswer {
   readonly hash: string
 }
 
-parentPort?.on('message', async ({ seed, mutation }: WorkerRequest) => {
+parentPort?.on('message', async ({ seed, kind, mutation }: WorkerRequest) => {
   const outcome = await simulate(seed, {
     codecs: nodeCodecs,
+    ...(kind === undefined ? {} : { kind }),
     ...(mutation === undefined ? {} : { mutation: mutations[mutation]! }),
   })
   const { violation, lines } = outcome

@@ -14,6 +14,7 @@ import type { MemberView } from '../group-truth.ts'
 import type { Heard, Simulation } from '../simulation.ts'
 import { isDefinite } from '../simulation.ts'
 import { somePatience } from './appends.ts'
+import { deleteGroup } from './keepers.ts'
 import { checkRecords } from './readers.ts'
 
 interface Held {
@@ -76,7 +77,7 @@ export class Member implements MemberView {
     this.#late(0.1, () => send(0))
     const heard = await send(patienceMs)
     if (heard.kind === 'answered' && heard.answer.ok) {
-      this.#truth.views.set(this.memberId, this)
+      if (!this.#truth.views.has(this.memberId)) this.#truth.views.set(this.memberId, this)
       this.apply(heard.answer)
     }
     return heard
@@ -323,6 +324,35 @@ export async function member(sim: Simulation, dice: Dice, actor: string): Promis
     await sim.groupsStarted()
     const request = someJoin(sim, dice, group, `${actor}.${life}`, isStatic ? actor : undefined)
     await live(sim, dice, new Member(sim, dice, request), { isCareful: false }, () => sim.isActive)
+  }
+}
+
+/**
+ * A member of a group of its own that is away for longer than its session, and does not know that its group was deleted
+ * meanwhile, and made again by a repeat of its own joining.
+ */
+export async function sleepwalker(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  for (let life = 0; sim.isActive; life++) {
+    const { sessionTimeoutMs } = sim.swarm
+    const subscription = someSubscription(sim, dice)
+    const request: JoinRequest = { group: actor, memberId: `${actor}.${life}`, subscription, sessionTimeoutMs }
+    const me = new Member(sim, dice, request)
+    const heard = await me.join(request, somePatience(dice))
+    if (heard.kind === 'answered' && heard.answer.ok) {
+      for (let polls = dice.int(1, 3); polls > 0; polls--) {
+        await me.poll({}, somePatience(dice))
+        if (dice.chance(0.3)) await me.commit(me.dirty, somePatience(dice))
+      }
+      await sim.world.sleep(sessionTimeoutMs * dice.between(1, 3))
+      const isDeleted = await deleteGroup(sim, dice, actor, actor)
+      if (isDeleted && dice.chance(0.7)) await new Member(sim, dice, request).join(request, somePatience(dice))
+      for (let left = 3; left > 0 && me.dirty.length > 0; left--) {
+        await me.commit(me.dirty, somePatience(dice))
+        await me.poll({}, somePatience(dice))
+      }
+    }
+    me.end()
+    for (let pauses = 3; pauses > 0; pauses--) await sim.think(dice)
   }
 }
 
