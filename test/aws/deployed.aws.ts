@@ -52,7 +52,7 @@ function everything(): void {
   apiSuite(() => owner)
   groupsSuite(() => owner)
   identitySuite(given)
-  loadSuite(() => owner)
+  loadSuite(given)
   flightsSuite(given)
   leaseSuite(given)
   upkeepSuite(given)

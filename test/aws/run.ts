@@ -6,10 +6,11 @@
  *
  * `--all`: slow engines run everything, too.
  */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
 import { cloudVariable } from './cloud/cloud.ts'
 import { deviations, slowReason } from './deviations.ts'
@@ -22,11 +23,11 @@ const isAll = values.all === true
 const running: RunningEngine[] = []
 /** Engines that could not be had, each with why. */
 const missing: string[] = []
-let suites: ReturnType<typeof spawn> | undefined
+const suites = new Set<ChildProcess>()
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
-    if (suites === undefined) process.exit(1)
-    suites.kill(signal)
+    if (suites.size === 0) process.exit(1)
+    for (const child of suites) child.kill(signal)
   })
 
 try {
@@ -67,24 +68,40 @@ async function startEngines(): Promise<Engines> {
   return { s3: engines('s3'), dynamodb: engines('dynamodb') }
 }
 
-/** One file after the other: they share the engines. Answers the exit code. */
+/** The deployed stack has an AWS of its own: it is tried beside the rest, which share engines and take turns. */
+const besides = 'test/aws/deployed.aws.ts'
+
+/** Answers the exit code. */
 async function runSuites(engines: Engines): Promise<number> {
   const files = named.length > 0 ? named : globSync('test/aws/*.aws.ts', { cwd: root })
+  const others = files.filter((file) => file !== besides).sort()
+  const apart = files.includes(besides) && others.length > 0 ? runFiles(engines, [besides], 'pipe') : undefined
+  const codes = [await runFiles(engines, apart === undefined ? files : others, 'inherit')]
+  if (apart !== undefined) codes.push(await apart)
+  for (const { tests, reason } of deviations) console.log(`left out: ${tests}. ${reason}`)
+  for (const { name, isSlow } of engines.dynamodb) if (isSlow === true) console.log(`${name}: ${slowReason}`)
+  for (const why of missing) console.error(`\nNOT TRIED HERE. ${why}`)
+  return Math.max(...codes)
+}
+
+/** One file after the other. What is piped is shown when it has ended. */
+async function runFiles(engines: Engines, files: readonly string[], stdio: 'inherit' | 'pipe'): Promise<number> {
   const { AWS_ENDPOINT_URL: endpoint, ...environment } = process.env
   const leftOut = deviations.map(({ tests }) => `--test-skip-pattern=${tests}`)
-  const parameters = ['--test', '--test-concurrency=1', '--test-reporter=spec', ...leftOut, ...files.sort()]
-  suites = spawn(process.execPath, parameters, {
+  const parameters = ['--test', '--test-concurrency=1', '--test-reporter=spec', ...leftOut, ...files]
+  const child = spawn(process.execPath, parameters, {
     cwd: root,
-    stdio: 'inherit',
+    stdio: ['ignore', stdio, stdio],
     env: {
       ...environment,
       [enginesVariable]: JSON.stringify(engines),
       ...(endpoint === undefined || endpoint === '' ? {} : { [cloudVariable]: endpoint }),
     },
   })
-  const [code] = (await once(suites, 'exit')) as [number | null]
-  for (const { tests, reason } of deviations) console.log(`left out: ${tests}. ${reason}`)
-  for (const { name, isSlow } of engines.dynamodb) if (isSlow === true) console.log(`${name}: ${slowReason}`)
-  for (const why of missing) console.error(`\nNOT TRIED HERE. ${why}`)
+  suites.add(child)
+  const said = stdio === 'pipe' ? Promise.all([child.stdout, child.stderr].map((stream) => text(stream!))) : []
+  const [code] = (await once(child, 'close')) as [number | null]
+  suites.delete(child)
+  for (const part of await said) process.stdout.write(part)
   return code ?? 1
 }

@@ -12,8 +12,6 @@ export interface Cloud {
   readonly region: string
   /** Of somebody who may do everything. */
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string }
-  /** What a deployment must leave out here. */
-  readonly contexts: Readonly<Record<string, string>>
   /** What was asked of S3 and DynamoDB. undefined: the cloud is the user's own, where nothing is recorded. */
   readonly recorder: Recorder | undefined
   stop(): Promise<void>
@@ -40,7 +38,6 @@ export async function startCloud(): Promise<Cloud> {
       endpoint: given,
       region,
       credentials: { accessKeyId, secretAccessKey },
-      contexts: {},
       recorder: undefined,
       stop: async () => {},
     }
@@ -61,8 +58,6 @@ export async function startCloud(): Promise<Cloud> {
     endpoint: recorder.url,
     region,
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    // Its CloudFormation knows no alarms on metric math.
-    contexts: { alarms: 'false' },
     recorder,
     stop: async () => {
       await recorder.close()

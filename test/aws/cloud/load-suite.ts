@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Caller } from './caller.ts'
+import type { Cloud } from './cloud.ts'
 
 const inFlight = 40
 const requests = 2_000
@@ -12,14 +13,15 @@ interface Placed {
   readonly offset: number
 }
 
-export function loadSuite(called: () => Caller): void {
+export function loadSuite(given: () => { readonly cloud: Cloud; readonly owner: Caller }): void {
   describe('40 produces in flight', () => {
     test(`until ${requests} are done: every acknowledged record is there once, offsets are dense`, async (t) => {
-      const owner = called()
+      const { cloud, owner } = given()
       await owner.client().admin.createTopic('load', { partitions })
       const acknowledged = new Map<string, Placed>()
       const refusals = new Map<string, number>()
       let next = 0
+      const before = cloud.recorder?.asked.length ?? 0
       const startedMs = performance.now()
       const worker = async () => {
         while (next < requests) {
@@ -37,6 +39,12 @@ export function loadSuite(called: () => Caller): void {
       t.diagnostic(
         `${acknowledged.size} acknowledged in ${seconds.toFixed(1)} s, ${(requests / seconds).toFixed(0)} per second`,
       )
+      const counts = new Map<string, number>()
+      for (const { request, isFirst, status } of cloud.recorder?.asked.slice(before) ?? []) {
+        const what = status < 400 ? request : `${request} refused`
+        if (isFirst) counts.set(what, (counts.get(what) ?? 0) + 1)
+      }
+      t.diagnostic(`asked of the stores: ${[...counts].map(([what, count]) => `${count} ${what}`).join(', ')}`)
       for (const [why, count] of refusals) t.diagnostic(`${count} times ${why}`)
       assert.ok(acknowledged.size >= 0.99 * requests, 'nearly all are taken')
 

@@ -62,10 +62,7 @@ export async function deploy(
 ): Promise<Stack> {
   const outputsFile = join(directory, `${stackName}.outputs.json`)
   const output = join(directory, `${stackName}.out`)
-  const parameters = Object.entries({ ...cloud.contexts, ...contexts }).flatMap(([name, value]) => [
-    '-c',
-    `${name}=${value}`,
-  ])
+  const parameters = Object.entries(contexts).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   await cdklocal(cloud, ['deploy', ...parameters, ...(app === undefined ? [] : ['--app', app])], {
     ...env,
     // Nobody is there to be asked.
