@@ -5,9 +5,8 @@
  */
 import { nodeCodecs } from '../../lib/adapters/codecs-node.ts'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
-import { Meter, meteredMetadata } from '../../lib/adapters/metered.ts'
-import { type MeterReading, type RequestKind, requestKinds } from '../../lib/core/cost.ts'
-import { listPrices } from '../../lib/core/prices.ts'
+import { Meter, meteredMetadata, requestsOf } from '../../lib/adapters/metered.ts'
+import { billOf, secondsPerMonth, usageOf } from '../../lib/core/cost.ts'
 import { encodeBatch } from '../../lib/core/record-batch.ts'
 import { createLog } from '../../lib/log/create-log.ts'
 import type { Assigned } from '../../lib/log/group-api.ts'
@@ -21,14 +20,9 @@ const requestMs = 5
 /** Of the handler, around what it asks of the store. */
 const handlerMs = 2
 const memoryGb = 0.5
-/** The keys of an item and the names of its attributes, which the meter does not see. */
-const itemOverheadBytes = 100
-const readUnitBytes = 4_096
-const writeUnitBytes = 1_024
-
-const settleMinutes = 3
-const measuredMinutes = 5
-const minutesPerMonth = 30 * 24 * 60
+/** Until the group has come to rest, and how long is then measured; all of it virtual. */
+const spans = { settleMinutes: 3, measuredMinutes: 5 }
+const minutesPerMonth = secondsPerMonth / 60
 
 export interface Waiting {
   readonly name: string
@@ -50,7 +44,7 @@ export interface Idle {
   readonly waiting: Waiting
   /** All per minute. */
   readonly polls: number
-  readonly requests: Partial<Record<RequestKind, number>>
+  readonly requests: ReturnType<typeof requestsOf>
   readonly readUnits: number
   readonly writeUnits: number
   readonly lambdaSeconds: number
@@ -58,47 +52,13 @@ export interface Idle {
   readonly dollars: { readonly store: number; readonly time: number; readonly requests: number }
 }
 
-/** Counts units request by request: each is rounded up by itself. */
-class Bill {
-  readonly meter = new Meter()
-  readUnits = 0
-  writeUnits = 0
-
-  around(metadata: Metadata): Metadata {
-    const billed =
-      <Arguments extends unknown[], Answer>(call: (one: Metadata, ...given: Arguments) => Promise<Answer>) =>
-      async (...given: Arguments): Promise<Answer> => {
-        const meter = new Meter()
-        const answer = await call(meteredMetadata(metadata, meter), ...given)
-        this.#add(meter.read(), Array.isArray(answer) ? answer.length : 1)
-        return answer
-      }
-    return {
-      readHead: billed((one, key) => one.readHead(key)),
-      createHead: billed((one, head) => one.createHead(head)),
-      updateHead: billed((one, key, command, also) => one.updateHead(key, command, also)),
-      get: billed((one, key) => one.get(key)),
-      query: billed((one, collection, range) => one.query(collection, range)),
-      write: billed((one, writes) => one.write(writes)),
-    }
-  }
-
-  #add(reading: MeterReading, items: number): void {
-    for (const kind of requestKinds) {
-      const { requests, bytes } = reading[kind]
-      if (requests === 0) continue
-      this.meter.count(kind)
-      this.meter.countBytes(kind, bytes)
-      const sizeBytes = bytes + items * itemOverheadBytes
-      if (kind === 'metadata.readHead' || kind === 'metadata.get' || kind === 'metadata.query')
-        this.readUnits += Math.max(1, Math.ceil(sizeBytes / readUnitBytes))
-      else this.writeUnits += Math.ceil(sizeBytes / writeUnitBytes) * (kind === 'metadata.writeTransaction' ? 2 : 1)
-    }
-  }
-}
-
 /** A group that reads `partitions` partitions in which nothing happens. */
-export async function idleGroup(members: number, partitions: number, waiting: Waiting): Promise<Idle> {
+export async function idleGroup(
+  members: number,
+  partitions: number,
+  waiting: Waiting,
+  { settleMinutes, measuredMinutes } = spans,
+): Promise<Idle> {
   const world = new World(1_800_000_000_000)
   const clock: Clock = {
     now: () => Math.floor(world.nowMs),
@@ -111,9 +71,9 @@ export async function idleGroup(members: number, partitions: number, waiting: Wa
   }
   const random = seededRandom(members * 7 + partitions)
   const objects = new MemoryObjects()
-  const bill = new Bill()
+  const meter = new Meter()
   const stored = new MemoryMetadata()
-  const metadata = slow(bill.around(stored), clock)
+  const metadata = slow(meteredMetadata(stored, meter), clock)
 
   const idle: Log[] = []
   let lambdaMs = 0
@@ -169,20 +129,19 @@ export async function idleGroup(members: number, partitions: number, waiting: Wa
     const running = Promise.all(Array.from({ length: members }, (_, at) => member(`member-${at}`)))
     await Promise.race([running, clock.sleep(settleMinutes * 60_000)])
     const beforeMs = lambdaMs
-    const [callsBefore, readsBefore, writesBefore] = [calls, bill.readUnits, bill.writeUnits]
-    bill.meter.take()
+    const callsBefore = calls
+    meter.take()
     await Promise.race([running, clock.sleep(measuredMinutes * 60_000)])
-    const reading = bill.meter.take()
+    const reading = meter.take()
     const perMinute = (count: number) => count / measuredMinutes
+    const { dynamoDbRead = 0, dynamoDbWrite = 0 } = usageOf(reading)
     measured = {
       polls: perMinute(calls - callsBefore),
       requests: Object.fromEntries(
-        requestKinds
-          .filter((kind) => reading[kind].requests > 0)
-          .map((kind) => [kind, perMinute(reading[kind].requests)]),
+        Object.entries(requestsOf(reading)).map(([kind, count]) => [kind, perMinute(count)]),
       ),
-      readUnits: perMinute(bill.readUnits - readsBefore),
-      writeUnits: perMinute(bill.writeUnits - writesBefore),
+      readUnits: perMinute(dynamoDbRead),
+      writeUnits: perMinute(dynamoDbWrite),
       lambdaSeconds: perMinute((lambdaMs - beforeMs) / 1_000),
     }
     isOver = true
@@ -195,9 +154,9 @@ export async function idleGroup(members: number, partitions: number, waiting: Wa
   if (failure !== undefined || measured === undefined) throw failure ?? new Error('nothing was measured')
   const { readUnits, writeUnits, lambdaSeconds, polls } = measured
   const dollars = {
-    store: minutesPerMonth * (readUnits * listPrices.dynamoDbRead + writeUnits * listPrices.dynamoDbWrite),
-    time: minutesPerMonth * lambdaSeconds * memoryGb * listPrices.lambdaArmGbSecond,
-    requests: minutesPerMonth * polls * (listPrices.lambdaRequest + listPrices.httpApiRequest),
+    store: minutesPerMonth * billOf({ dynamoDbRead: readUnits, dynamoDbWrite: writeUnits }).usd,
+    time: minutesPerMonth * billOf({ lambdaArmGbSecond: lambdaSeconds * memoryGb }).usd,
+    requests: minutesPerMonth * billOf({ lambdaRequest: polls, httpApiRequest: polls }).usd,
   }
   return { members, partitions, waiting, ...measured, dollars }
 }
