@@ -128,10 +128,11 @@ async function startServer(): Promise<{ readonly url: string; readonly process: 
   return { url, process: server }
 }
 
-/** Kills one after the other, and starts it again a moment later; until all orders are placed. */
+/** Kills one after the other, and starts it again a moment later; until all orders are placed, or it has been enough. */
 async function harm(processes: readonly Process[], seen: { readonly counts: ReadonlyMap<string, number> }) {
+  const untilMs = performance.now() + seconds * 2_000
   const isPlaced = () => (seen.counts.get('placed') ?? 0) >= orders
-  while (!isPlaced() && !stopping.signal.aborted) {
+  while (!isPlaced() && performance.now() < untilMs && !stopping.signal.aborted) {
     await sleep(500 + dice() * 900)
     // The server now and then, the others all alike.
     const victim = dice() < 0.1 ? processes[0]! : processes[1 + Math.floor(dice() * (processes.length - 1))]!
@@ -141,7 +142,8 @@ async function harm(processes: readonly Process[], seen: { readonly counts: Read
     await sleep(100 + dice() * 900)
     await comeBack(victim)
   }
-  screen.event('✔', `All ${orders} orders are placed. Nobody is killed any more.`)
+  const placed = isPlaced() ? `All ${orders} orders are placed` : 'That was enough'
+  screen.event('✔', `${placed}. Nobody is killed any more.`)
 }
 
 /** Reads along in all topics, for those who look. */
