@@ -82,7 +82,7 @@ function entriesOf(props: AlarmsProps): Record<string, AlarmEntry> {
   const { service, storage, maintain, maintenance, functions, api } = props
   const writer = functions.length === 0 ? 'web' : 'produce'
   const ofEach = (metric: string) =>
-    Object.fromEntries(functions.map((each) => [each.name, ofFunction(each.function, metric, Stats.SUM, period)]))
+    Object.fromEntries(functions.map((each) => [idOf(each), ofFunction(each.function, metric, Stats.SUM, period)]))
   return {
     'D4-UnknownOutcomes': {
       description:
@@ -153,4 +153,9 @@ function entriesOf(props: AlarmsProps): Record<string, AlarmEntry> {
       evaluationPeriods: 3,
     },
   }
+}
+
+/** Two functions may fetch. */
+function idOf({ node }: HighwaterFunction): string {
+  return node.id.charAt(0).toLowerCase() + node.id.slice(1)
 }

@@ -65,6 +65,11 @@ describe('the alarms', () => {
     }
   })
 
+  it('watch every function that answers, the one that streams, too', () => {
+    const streaming = names({ functionUrl: 'true' }).filter((name) => !names().includes(name))
+    assert.deepEqual(streaming, ['Functions-Crashing-fetchStream', 'Functions-Throttled-fetchStream'])
+  })
+
   it('can be switched off, and so can the dashboard', () => {
     assert.deepEqual(alarmsOf({ alarms: 'false', dashboard: 'false' }), [])
     const { resources } = synthesise({ alarms: 'false', dashboard: 'false' })
