@@ -43,7 +43,8 @@ function rowFault(value: Json): string | undefined {
   const { first, last, chunks, maxTimestampMs, maxTimestampSoFarMs, isMerged } = value as {
     readonly [key: string]: Json
   }
-  if (!isOffset(first) || !isOffset(last) || first > last) return `no run of offsets: ${first} to ${last}`
+  if (!isOffset(first) || !isOffset(last) || first > last)
+    return `no run of offsets: ${JSON.stringify(first)} to ${JSON.stringify(last)}`
   if (typeof isMerged !== 'boolean') return 'isMerged is not said'
   if (!Number.isSafeInteger(maxTimestampMs) || !Number.isSafeInteger(maxTimestampSoFarMs))
     return 'a timestamp is no number'
@@ -54,7 +55,8 @@ function rowFault(value: Json): string | undefined {
     if (chunk === null || typeof chunk !== 'object' || Array.isArray(chunk)) return 'a chunk is no object'
     const { ref, base } = chunk as { readonly [key: string]: Json }
     if (typeof ref !== 'string' || !isReference(ref)) return `${JSON.stringify(ref)} is no chunk reference`
-    if (!isOffset(base) || base < next || base > last) return `a chunk at ${base} between ${next} and ${last}`
+    if (!isOffset(base) || base < next || base > last)
+      return `a chunk at ${JSON.stringify(base)} between ${next} and ${last}`
     next = base + 1
   }
   // A merge may leave a run empty, or without its first offsets; a roll never does.

@@ -60,7 +60,7 @@ const dayMs = 24 * 60 * 60 * 1000
 export const topicConfigs = {
   'chunk.placement': {
     type: 'string',
-    default: 'segment',
+    default: 'auto',
     values: placements,
     effect: 'some',
     doc: 'Where small appends are stored until they are merged: `inline` in the metadata store, in a `segment` object, or (`auto`) where it is cheaper. Highwater’s own; Kafka has none.',

@@ -275,7 +275,7 @@ describe('the effective config of a topic', () => {
 
   test('is the defaults where nothing was set', () => {
     assert.deepEqual(effective({}), {
-      chunkPlacement: 'segment',
+      chunkPlacement: 'auto',
       cleanupPolicy: { isDelete: true, isCompact: false },
       retentionMs: 604_800_000,
       retentionBytes: Number.POSITIVE_INFINITY,

@@ -30,9 +30,13 @@ const one = { headers: jsonRecords, body: '{"records":[{"value":1},{"value":2}]}
 async function functionsWithTopic(ports = memoryPorts()) {
   const functions = composeFunctions(ports)
   const created = await functions.call('POST', {
-    path: '/admin/topics',
+    path: '/v3/clusters/any/topics',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ topic_name: topic, partitions_count: 3 }),
+    body: JSON.stringify({
+      topic_name: topic,
+      partitions_count: 3,
+      configs: [{ name: 'chunk.placement', value: 'segment' }],
+    }),
   })
   assert.equal(created.statusCode, 201)
   return functions

@@ -53,7 +53,7 @@ async function withProcesses(
     })
   const world: World = { clock, meter, a: process(), b: process(), fault: (_, write) => write() }
   try {
-    assert.ok((await world.a.log.createTopic({ name: 't', partitions })).ok)
+    assert.ok((await world.a.log.createTopic({ name: 't', partitions, configs: { 'chunk.placement': 'segment' } })).ok)
     await body(world)
   } finally {
     await world.a.log.close()

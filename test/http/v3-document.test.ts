@@ -18,6 +18,8 @@ const names: Readonly<Record<string, string>> = {
   broker_id: '0',
   consumer_group_id: 'billing',
   consumer_id: 'member-1',
+  group: 'billing',
+  instance: 'reader-1',
 }
 
 function pathsOf(route: Route): string[] {
@@ -37,7 +39,20 @@ async function prepare(route: Route): Promise<Harness> {
     const joined = await harness.log.groups.join({ group: 'billing', memberId: 'member-1', subscription })
     assert(joined.ok)
   }
+  if (route.path.startsWith('/consumers/{group}/')) await prepareInstance(harness, route)
   return harness
+}
+
+/** An instance by that name; with a partition of its own where the route is about those. */
+async function prepareInstance({ send }: Harness, { path }: Route): Promise<void> {
+  const post = async (at: string, body: object) => {
+    const headers = { 'content-type': 'application/vnd.kafka.v2+json' }
+    const response = await send('POST', at, { headers, body: JSON.stringify(body) })
+    assert(response.ok, await response.text())
+  }
+  await post('/consumers/billing', { name: 'reader-1', format: 'binary' })
+  if (/offsets|positions|records/.test(path))
+    await post('/consumers/billing/instances/reader-1/assignments', { partitions: [{ topic: 'orders', partition: 0 }] })
 }
 
 function check(schema: object | undefined, value: unknown, what: string): void {
@@ -87,7 +102,9 @@ test('every other operation is answered in the documented shape', async () => {
     for (const path of pathsOf(route)) {
       if (route.operation.requestBody !== undefined) continue
       const { send } = await prepare(route)
-      await checkAnswer(route, await send(route.method, path), `${route.method} ${path}`)
+      // Says which partitions, as every request for committed offsets does.
+      const query = path.endsWith('/reader-1/offsets') ? '?topic=orders&partition=0' : ''
+      await checkAnswer(route, await send(route.method, path + query), `${route.method} ${path}`)
     }
 })
 

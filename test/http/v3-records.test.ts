@@ -19,7 +19,7 @@ interface Report {
 
 async function withTopic(partitions = 1, options: HarnessOptions = {}): Promise<Harness> {
   const harness = createHarness(options)
-  const created = await harness.log.createTopic({ name: 't', partitions })
+  const created = await harness.log.createTopic({ name: 't', partitions, configs: { 'chunk.placement': 'segment' } })
   assert(created.ok)
   return harness
 }

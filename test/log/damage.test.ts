@@ -26,6 +26,7 @@ describe('damage in the object store', () => {
         if (at >= 0 && at < bytes.byteLength) bytes[at]! ^= 0x10
       }),
       metadata: new MemoryMetadata(),
+      topicConfigs: { 'chunk.placement': 'segment' },
       close: async () => {},
     })
     await withLog(

@@ -51,7 +51,7 @@ async function observedLog(metadata = new MemoryMetadata()) {
   const ports = { ...stores, clock: systemClock, random: systemRandom, codecs: nodeCodecs }
   const settings = { lingerMs: 0, headAgeMsMax: 0, retryDelayMs: 1 }
   const log = createLog({ ...ports, observe: tally }, settings)
-  assert.ok((await log.createTopic({ name: 't' })).ok)
+  assert.ok((await log.createTopic({ name: 't', configs: { 'chunk.placement': 'segment' } })).ok)
   return { tally, log, another: createLog(ports, settings) }
 }
 

@@ -20,7 +20,7 @@ async function logOver(objects: Objects): Promise<Log> {
     { objects, metadata: new MemoryMetadata(), clock, random, codecs },
     { isSoleProcess: true, lingerMs: 0, chunkCacheBytesMax: 0, retryDelayMs: 0 },
   )
-  await log.createTopic({ name: 't', partitions: 1 })
+  await log.createTopic({ name: 't', partitions: 1, configs: { 'chunk.placement': 'segment' } })
   return log
 }
 
