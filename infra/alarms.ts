@@ -115,8 +115,8 @@ function entriesOf(props: AlarmsProps): Record<string, AlarmEntry> {
     'Table-Throttled': {
       description: 'DynamoDB turns requests away: one partition of the log is too hot, or the account is at its limit.',
       metric: {
-        writes: ofTable(storage.table, 'WriteThrottleEvents', period, 'Throttled writes'),
-        reads: ofTable(storage.table, 'ReadThrottleEvents', period, 'Throttled reads'),
+        writes: ofTable(storage.table, 'WriteThrottleEvents', period),
+        reads: ofTable(storage.table, 'ReadThrottleEvents', period),
       },
       threshold: 10,
       evaluationPeriods: 2,

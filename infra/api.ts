@@ -24,6 +24,7 @@ import { Grant, type IGrantable, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs'
 import { Construct } from 'constructs'
 import { allowedHeaders, exposedHeaders } from '../lib/http/cors.ts'
+import type { Need } from '../lib/http/route.ts'
 import type { Auth } from './contexts.ts'
 import type { HighwaterFunction } from './functions.ts'
 import { type GatewayRoute, gatewayRoutes, invokePatterns, type Work } from './routes.ts'
@@ -122,6 +123,7 @@ export class HighwaterApi extends Construct {
         routeKey: HttpRouteKey.with(path, HttpMethod[method]),
         integration: integrationOf(work),
         ...(authorizer === undefined || isOpen(route) ? {} : { authorizer }),
+        ...scopesOf(auth, route.need),
       })
       pinIntegration(this, made, work)
       if (isOpen(route))
@@ -137,6 +139,7 @@ export class HighwaterApi extends Construct {
         routeKey: HttpRouteKey.DEFAULT,
         integration: integrationOf('admin'),
         ...(authorizer === undefined ? {} : { authorizer }),
+        ...scopesOf(auth, 'admin'),
       }),
     )
     // The permission of all routes asks for a method and a path, which this one does not have.
@@ -215,6 +218,12 @@ export class HighwaterApi extends Construct {
         return auth satisfies never
     }
   }
+}
+
+/** Of a token, one of which it must have; none for what is open to every caller. */
+function scopesOf(auth: Auth, need: Need): { readonly authorizationScopes?: string[] } {
+  if (auth.kind !== 'jwt' || auth.scopePrefix === undefined || need === 'any-key' || need === 'anybody') return {}
+  return { authorizationScopes: [`${auth.scopePrefix}${need}`] }
 }
 
 /**

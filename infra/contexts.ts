@@ -5,10 +5,18 @@
 import { functionSettings } from '../functions/settings.ts'
 import { defaultSettings, type Settings } from '../lib/core/settings.ts'
 
-/** Who may call. `jwt`: tokens of that issuer for one of these audiences. `none`: everybody. */
+/**
+ * Who may call. `jwt`: tokens of that issuer for one of these audiences; with `scopePrefix`, a token does only the work (`produce`,
+ * `fetch`, `consume`, `admin`) that one of its scopes names after that prefix. `none`: everybody.
+ */
 export type Auth =
   | { readonly kind: 'iam' }
-  | { readonly kind: 'jwt'; readonly issuer: string; readonly audience: readonly string[] }
+  | {
+      readonly kind: 'jwt'
+      readonly issuer: string
+      readonly audience: readonly string[]
+      readonly scopePrefix?: string
+    }
   | { readonly kind: 'api-keys' }
   | { readonly kind: 'none' }
 
@@ -65,6 +73,12 @@ export const contextsTable = {
     values: 'names, separated by commas',
     default: 'none',
     meaning: 'With `auth=jwt`: one of these must be an audience of the token.',
+  },
+  jwtScopes: {
+    values: 'what the scopes begin with, such as `highwater/`',
+    default: 'none',
+    meaning:
+      'With `auth=jwt`: a token may only do the work that its scopes name: `highwater/produce`, `highwater/fetch`, `highwater/consume`, `highwater/admin`. Without it, every token may do everything.',
   },
   cors: {
     values: 'origins, separated by commas, or `*`',
@@ -200,14 +214,17 @@ export function parseContexts(
     const kind = oneOf('auth', ['iam', 'jwt', 'api-keys', 'none'])
     const issuer = text('jwtIssuer')
     const audience = list('jwtAudience')
+    const scopePrefix = text('jwtScopes')
     if (kind !== 'jwt') {
-      if (issuer !== undefined || audience.length > 0)
-        failures.push(`jwtIssuer and jwtAudience are for auth=jwt, and this is auth=${kind}`)
+      if (issuer !== undefined || audience.length > 0 || scopePrefix !== undefined)
+        failures.push(`jwtIssuer, jwtAudience and jwtScopes are for auth=jwt, and this is auth=${kind}`)
       return { kind }
     }
     if (issuer === undefined || !/^https:\/\/[^/]/.test(issuer)) failures.push('auth=jwt needs jwtIssuer, an https URL')
     if (audience.length === 0) failures.push('auth=jwt needs jwtAudience')
-    return { kind, issuer: issuer ?? '', audience }
+    if (scopePrefix !== undefined && !/^[!#-[\]-~]{1,100}$/.test(scopePrefix))
+      failures.push(`jwtScopes must be the beginning of a scope, without spaces, not ${JSON.stringify(scopePrefix)}`)
+    return { kind, issuer: issuer ?? '', audience, ...(scopePrefix === undefined ? {} : { scopePrefix }) }
   }
 
   function parseOwnSettings(): Partial<Settings> {

@@ -38,19 +38,14 @@ export function ofFunction(made: IFunction, name: string, statistic: string, per
   return made.metric(name, { statistic, period, ...(label === undefined ? {} : { label }) })
 }
 
-export function ofTable(
-  table: ITable | Table,
-  name: string,
-  period: Duration,
-  label: string,
-  operation?: string,
-): Metric {
+/** A metric with a label is no plain metric to an alarm, and some local AWS take plain ones only. */
+export function ofTable(table: ITable | Table, name: string, period: Duration, label?: string): Metric {
   return new Metric({
     namespace: 'AWS/DynamoDB',
     metricName: name,
-    dimensionsMap: { TableName: table.tableName, ...(operation === undefined ? {} : { Operation: operation }) },
+    dimensionsMap: { TableName: table.tableName },
     statistic: Stats.SUM,
     period,
-    label,
+    ...(label === undefined ? {} : { label }),
   })
 }

@@ -136,6 +136,20 @@ describe('who may call', () => {
     assert.deepEqual(authorizer.IdentitySource, ['$request.header.Authorization'])
   })
 
+  it('can be told by the scopes of tokens, work by work', () => {
+    const contexts = { auth: 'jwt', jwtIssuer: 'https://login.example/', jwtAudience: 'log', jwtScopes: 'highwater/' }
+    const routes = routesOf(contexts)
+    for (const { method, path, need } of gatewayRoutes)
+      assert.deepEqual(
+        routes.get(`${method} ${path}`)?.AuthorizationScopes,
+        need === 'any-key' || need === 'anybody' ? undefined : [`highwater/${need}`],
+        path,
+      )
+    assert.deepEqual(routes.get('$default')?.AuthorizationScopes, ['highwater/admin'])
+    for (const [key, { AuthorizationScopes }] of routesOf({ ...contexts, jwtScopes: '' }))
+      assert.equal(AuthorizationScopes, undefined, key)
+  })
+
   it('can be told by API keys: a function decides by key and route, and is believed for five minutes', () => {
     const contexts = { auth: 'api-keys' }
     const authorizer = only(contexts, 'AWS::ApiGatewayV2::Authorizer')

@@ -68,11 +68,12 @@ describe('the contexts of a deployment', () => {
     [{ alarms: 'no' }, /alarms must be true or false, not "no"/],
     [{ auth: 'jwt' }, /auth=jwt needs jwtIssuer, an https URL; auth=jwt needs jwtAudience/],
     [{ auth: 'jwt', jwtIssuer: 'http://a.example', jwtAudience: 'b' }, /needs jwtIssuer, an https URL/],
-    [{ jwtIssuer: 'https://a.example' }, /jwtIssuer and jwtAudience are for auth=jwt, and this is auth=iam/],
+    [{ jwtIssuer: 'https://a.example' }, /jwtIssuer, jwtAudience and jwtScopes are for auth=jwt, and this is auth=iam/],
     [
       { compute: 'web', auth: 'jwt', jwtIssuer: 'https://a.example', jwtAudience: 'b' },
       /a Web Function checks signatures .* not auth=jwt/,
     ],
+    [{ jwtScopes: 'highwater/' }, /jwtScopes are for auth=jwt/],
     [{ compute: 'web', functionUrl: 'true' }, /functionUrl=true is for compute=functions/],
     [{ compute: 'web', tracing: 'true' }, /tracing=true is for compute=functions/],
     [{ cors: 'a.example' }, /cors must name origins like/],

@@ -65,6 +65,14 @@ describe('the alarms', () => {
     }
   })
 
+  it('look at one plain metric each: that is all that a local AWS knows', () => {
+    for (const contexts of [{}, { compute: 'web' }])
+      for (const { AlarmName, Metrics, MetricName } of alarmsOf(contexts)) {
+        assert.equal(Metrics, undefined, AlarmName)
+        assert.ok(MetricName, AlarmName)
+      }
+  })
+
   it('watch every function that answers, the one that streams, too', () => {
     const streaming = names({ functionUrl: 'true' }).filter((name) => !names().includes(name))
     assert.deepEqual(streaming, ['Functions-Crashing-fetchStream', 'Functions-Throttled-fetchStream'])
