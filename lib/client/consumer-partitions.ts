@@ -179,7 +179,9 @@ export class HeldPartitions {
     if (polled.records.length > 0)
       this.#pages.push({ held, turn: held.turn, records: polled.records, nextOffset: polled.nextOffset, at: 0 })
     // Nothing but control records, or what compaction left: who has handed out everything before goes on behind it.
-    else if (!this.#pages.some((page) => page.held === held && page.turn === held.turn))
+    else if (
+      !this.#pages.some((page) => page.held === held && page.turn === held.turn && page.at < page.records.length)
+    )
       this.#pass(held, polled.nextOffset)
   }
 
