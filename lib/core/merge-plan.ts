@@ -2,11 +2,11 @@
  * Which rows of a partition a merge takes together. A pure function of the rows, newest first, so that as many are read as are
  * needed and no more.
  *
- * M1 A run is contiguous and ends before the newest rows that are too young: their appends may still want to prove what became
+ * U1 A run is contiguous and ends before the newest rows that are too young: their appends may still want to prove what became
  *    of them, and a merged row no longer tells (R2).
- * M2 What was merged is merged again only with at least as much as it has itself: each byte is written a number of times that grows
+ * U2 What was merged is merged again only with at least as much as it has itself: each byte is written a number of times that grows
  *    with the logarithm of the segment's size over that of the first merge.
- * M3 A row that a later one covers does not count (R1): it is left for deletion.
+ * U3 A row that a later one covers does not count (R1): it is left for deletion.
  */
 import type { EpochMs, Offset } from './names.ts'
 import { segmentIdTimeMs } from './names.ts'

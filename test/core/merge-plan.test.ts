@@ -53,14 +53,14 @@ describe('a merge plan', () => {
     assert.deepEqual(planOf(fresh(2, { bytes: 300 }), { bytesMin: 600 }).run, ['0-9', '10-19'])
   })
 
-  test('leaves out the newest rows that are too young, and nothing older than them (M1)', () => {
+  test('leaves out the newest rows that are too young, and nothing older than them (U1)', () => {
     const young = stored(30, 39, { writtenMs: nowMs - 99 })
     const old = stored(40, 49, { writtenMs: nowMs - 100 })
     assert.deepEqual(planOf([young, ...fresh(3)]).run, ['0-9', '10-19', '20-29'])
     assert.deepEqual(planOf([old, stored(30, 39), ...fresh(3)]).run, ['0-9', '10-19', '20-29', '30-39', '40-49'])
   })
 
-  test('takes a merged row along when there is as much beside it, and not before (M2)', () => {
+  test('takes a merged row along when there is as much beside it, and not before (U2)', () => {
     const rows = (bytes: number) => [
       stored(130, 139),
       stored(120, 129),
@@ -81,7 +81,7 @@ describe('a merge plan', () => {
     )
   })
 
-  test('leaves rows that a later one covers for deletion (M3)', () => {
+  test('leaves rows that a later one covers for deletion (U3)', () => {
     const planned = planOf([stored(0, 29, { bytes: 900, isMerged: true }), stored(10, 19), stored(0, 9)])
     assert.deepEqual(planned.shadowed, ['10-19', '0-9'])
     assert.equal(planned.run, undefined)
