@@ -10,7 +10,7 @@ import { after, before, describe, it } from 'node:test'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { type Started, startServer } from '../../functions/server.ts'
 import { nativeCodecs } from '../../lib/adapters/codecs-native.ts'
-import { Highwater } from '../../lib/client/highwater.ts'
+import { Highwater, text } from '../../lib/client/highwater.ts'
 import { bundleClient } from './bundle.ts'
 
 const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium'
@@ -134,6 +134,38 @@ describe('the client in a browser', () => {
     await producer.send({ topic: 'browser-live', value: 'here I am' })
     await producer.close()
     assert.equal(await seen, 'here I am')
+  })
+
+  it('reads as a member of a group, and leaves the rest to others', async () => {
+    const highwater = new Highwater({ url: server.url })
+    await highwater.admin.createTopic('browser-group', { partitions: 2 })
+    const producer = highwater.producer()
+    for (let index = 0; index < 10; index++)
+      await producer.send({ topic: 'browser-group', partition: index % 2, value: `${index}` })
+    await producer.close()
+    const read = await page.evaluate(async () => {
+      const { Highwater, text } = globalThis.client
+      const consumer = new Highwater({ url: globalThis.serverUrl }).consumer({
+        group: 'tab',
+        topics: ['browser-group'],
+      })
+      const values: (string | null)[] = []
+      for await (const record of consumer) {
+        values.push(text(record.value))
+        if (values.length < 6) continue
+        await consumer.commit()
+        break
+      }
+      return values
+    })
+    // The page has left: who comes next goes on where it was.
+    await using consumer = highwater.consumer({ group: 'tab', topics: ['browser-group'] })
+    const rest: (string | null)[] = []
+    while (read.length + rest.length < 10) for (const { value } of (await consumer.poll()) ?? []) rest.push(text(value))
+    assert.deepEqual(
+      [...read, ...rest].sort(),
+      Array.from({ length: 10 }, (_, index) => `${index}`),
+    )
   })
 
   it('sees the codes of errors across origins', async () => {
