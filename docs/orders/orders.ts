@@ -89,8 +89,9 @@ try {
   const workers = services.flatMap(({ name }) =>
     ['1', '2'].map((number) => create(`${name}-${number}`, ['./service.ts', server.url, name, number, String(stock)])),
   )
-  const shop = create('shop', ['./shop.ts', server.url, String(seed), String(orders), String(rate)])
-  await Promise.all([...workers, shop].map((one) => one.start()))
+  await Promise.all(workers.map((one) => one.start()))
+  const shop = create('shop', ['./shop.ts', server.url, ...[seed, orders, rate, Date.now()].map(String)])
+  await shop.start()
   screen.event('▶', `${orders} orders in ${seconds} s, seed ${seed}`)
 
   if (process.stdout.isTTY)
