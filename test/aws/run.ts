@@ -17,6 +17,8 @@ import { deviations, slowReason } from './deviations.ts'
 import type { Engine, Engines, RunningEngine } from './engines.ts'
 import { enginesVariable, startDynamoDbLocal, startLocalStack, startMiniStack } from './engines.ts'
 
+/** The deployed stack has an AWS of its own: it is tried beside the rest, which share engines and take turns. */
+const besides = 'test/aws/deployed.aws.ts'
 const root = join(import.meta.dirname, '../..')
 const { values, positionals: named } = parseArgs({ options: { all: { type: 'boolean' } }, allowPositionals: true })
 const isAll = values.all === true
@@ -67,9 +69,6 @@ async function startEngines(): Promise<Engines> {
     throw new Error('Without an engine for S3 and one for DynamoDB nothing is shown.')
   return { s3: engines('s3'), dynamodb: engines('dynamodb') }
 }
-
-/** The deployed stack has an AWS of its own: it is tried beside the rest, which share engines and take turns. */
-const besides = 'test/aws/deployed.aws.ts'
 
 /** Answers the exit code. */
 async function runSuites(engines: Engines): Promise<number> {

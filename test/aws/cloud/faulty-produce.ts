@@ -3,7 +3,7 @@
  * is deployed for real.
  *
  * - Requests are lost, answered late or not at all, as the faulty adapter has it.
- * - The process kills itself where a file says so: `after-upload`, the segment is durable and nothing is committed;
+ * - The process kills itself where a file says so: `after-upload`, the records are durable and nothing is committed;
  *   `after-commit`, the records are readable and nobody was told. Whoever takes the file away is the one that dies.
  */
 import { renameSync } from 'node:fs'
@@ -59,6 +59,11 @@ function mortal(of: LogPorts): LogPorts {
     },
     metadata: {
       ...metadata,
+      write: async (writes) => {
+        const answer = await metadata.write(writes)
+        if (writes.some(({ key }) => key.collection.startsWith('inline/'))) dieAt('after-upload')
+        return answer
+      },
       updateHead: async (key, command, also) => {
         const answer = await metadata.updateHead(key, command, also)
         if (command.kind === 'append' && answer.applied) dieAt('after-commit')
