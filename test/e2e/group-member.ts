@@ -1,5 +1,5 @@
 /**
- * A consumer as a process: `node group-member.ts <url> <name> <file> <topic>…`. What happens to it is a line of the file, written
+ * A consumer as a process: `node group-member.ts <url> <group> <name> <file> <topic>…`. What happens to it is a line of the file, written
  * before anything that follows from it can happen: `<ms> <name> <what> …`
  *
  *     A topic partition             assigned
@@ -16,7 +16,7 @@ import { Highwater, type TopicPartition } from '../../lib/client/highwater.ts'
 const stop = new AbortController()
 process.on('SIGTERM', () => stop.abort())
 
-const [url = '', name = '', file = '', ...topics] = process.argv.slice(2)
+const [url = '', group = '', name = '', file = '', ...topics] = process.argv.slice(2)
 const lines = openSync(file, 'a')
 
 function note(...words: (string | number)[]): void {
@@ -43,7 +43,7 @@ async function fetchAndNote(input: string, init: RequestInit): Promise<Response>
 }
 
 const consumer = new Highwater({ url, fetch: fetchAndNote, retryDelayMs: 50, retryDelayMsMax: 500 }).consumer({
-  group: 'chaos',
+  group,
   topics,
   clientId: name,
   sessionTimeoutMs: 6_000,

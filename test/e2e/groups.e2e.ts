@@ -1,6 +1,6 @@
 /**
  * A consumer group of processes that are killed, frozen and stopped while a producer works at full speed. `SECONDS=300` for five
- * minutes of it.
+ * minutes of it; `HIGHWATER_URL` for a server, or functions, that are there already.
  */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -16,7 +16,10 @@ import { checkHistory, parseLines, takeOverMs } from './group-history.ts'
 import { afterwards, startServerProcess, tempDirectory } from './server-process.ts'
 
 const durationMs = Number(process.env.SECONDS ?? 50) * 1_000
-const topics = ['orders', 'payments', 'shipments']
+// Another server may know them from the last time.
+const mark = Date.now().toString(36)
+const group = `chaos-${mark}`
+const topics = ['orders', 'payments', 'shipments'].map((name) => `${name}-${mark}`)
 const partitionsPerTopic = 8
 const members = 8
 /** So that the disk of whoever runs this for long does not fill up. */
@@ -37,8 +40,8 @@ type Harm = 'killed' | 'frozen' | 'stopped'
 
 test('a group whose members are killed, frozen and stopped misses nothing, and repeats only what was not committed', async (t) => {
   const directory = await tempDirectory(t)
-  const server = await startServerProcess(t, ['--data', join(directory, 'data')])
-  const { admin, ...highwater } = connect(server.url)
+  const url = process.env.HIGHWATER_URL ?? (await startServerProcess(t, ['--data', join(directory, 'data')])).url
+  const { admin, ...highwater } = connect(url)
   for (const topic of topics) await admin.createTopic(topic, { partitions: partitionsPerTopic })
 
   const running = new Map<number, MemberProcess>()
@@ -49,7 +52,7 @@ test('a group whose members are killed, frozen and stopped misses nothing, and r
   const start = (seat: number) => {
     const name = `m${seat}-${++incarnations}`
     names.push(name)
-    const child = spawn(process.execPath, [program, server.url, name, fileOf(name), ...topics], {
+    const child = spawn(process.execPath, [program, url, group, name, fileOf(name), ...topics], {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     const member: MemberProcess = { name, child, ended: once(child, 'close'), said: '' }
@@ -122,7 +125,7 @@ test('a group whose members are killed, frozen and stopped misses nothing, and r
   // Everything is read, and committed, by those who are left.
   const drainedMs = Date.now()
   for (;;) {
-    const lags = await admin.groups.lags('chaos')
+    const lags = await admin.groups.lags(group)
     const lag = lags.reduce((sum, one) => sum + one.lag, 0)
     if (lag === 0 && lags.length === topics.length * partitionsPerTopic) break
     assert.ok(Date.now() - drainedMs < drainMsMax, `${lag} records are left`)
@@ -136,7 +139,7 @@ test('a group whose members are killed, frozen and stopped misses nothing, and r
     await member.ended
     checkStopped(member)
   }
-  assert.equal((await admin.groups.describe('chaos')).state, 'Empty')
+  assert.equal((await admin.groups.describe(group)).state, 'Empty')
 
   const ends = new Map<string, number>()
   for (const topic of topics)
