@@ -14,8 +14,8 @@ import { asHighwaterError, type HighwaterError } from './error.ts'
 import { type GroupCalls, type JoinBody, type Polled, untilAnswered } from './group-calls.ts'
 import type { Transport } from './transport.ts'
 
-/** How long the last words of a consumer are repeated: the commit before a partition is let go of, and leaving. */
-export const lastWordsMsMax = 10_000
+/** How long the last words of a consumer are repeated, where the client is not told less: the commit before a partition is let go of, and leaving. */
+const lastWordsMsMax = 10_000
 /** A server that answers "nothing" at once is not asked again at once. */
 const emptyPauseMsMin = 50
 const emptyPauseMsMax = 1_000
@@ -45,6 +45,7 @@ export class ConsumerSession {
   isPlain = false
   heartbeatIntervalMs = heartbeatIntervalMsDefault
   readonly stopped: AbortSignal
+  readonly lastWordsMs: number
 
   readonly #transport: Transport
   readonly #calls: GroupCalls
@@ -83,6 +84,7 @@ export class ConsumerSession {
     this.#options = options
     this.#onTick = onTick
     this.stopped = this.#stop.signal
+    this.lastWordsMs = Math.min(lastWordsMsMax, transport.options.retryTimeoutMs)
     this.#waitMs = options.waitMs ?? 20_000
     const pauseMs = options.idlePauseMs ?? (this.#waitMs > 0 ? 0 : 1_000)
     this.#idlePauseMs = Math.min(pauseMs, (options.sessionTimeoutMs ?? sessionTimeoutMsDefault) / 3)
@@ -195,7 +197,7 @@ export class ConsumerSession {
     const memberId = this.memberId ?? this.#joiningId
     if (memberId === undefined || this.isGone) return
     try {
-      await untilAnswered(this.#transport, () => this.#calls.leave(memberId), lastWordsMsMax, undefined, onRetry)
+      await untilAnswered(this.#transport, () => this.#calls.leave(memberId), this.lastWordsMs, undefined, onRetry)
     } catch (error) {
       onRetry?.(asHighwaterError(error, 'Leaving'))
     }

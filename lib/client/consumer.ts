@@ -18,7 +18,7 @@ import {
   type OffsetToCommit,
 } from './consumer-options.ts'
 import { type ConsumedRecord, HeldPartition, HeldPartitions, type TopicPartition } from './consumer-partitions.ts'
-import { ConsumerSession, type Fetched, isEviction, lastWordsMsMax } from './consumer-session.ts'
+import { ConsumerSession, type Fetched, isEviction } from './consumer-session.ts'
 import { asHighwaterError, HighwaterError } from './error.ts'
 import { errorOfFault, GroupCalls, keyOf, mayRepeat } from './group-calls.ts'
 import type { Transport } from './transport.ts'
@@ -455,7 +455,7 @@ export class Consumer implements AsyncIterableIterator<ConsumedRecord> {
   /** Before it is too late. What cannot be committed now comes again to whoever reads next. */
   async #commitLast(partitions: readonly HeldPartition[]): Promise<void> {
     try {
-      this.#note(await this.#commits.commit(() => this.#processed(partitions), lastWordsMsMax), false)
+      this.#note(await this.#commits.commit(() => this.#processed(partitions), this.#session.lastWordsMs), false)
     } catch (error) {
       this.#options.onRetry?.(asHighwaterError(error, 'A commit'))
     }

@@ -143,6 +143,22 @@ describe('consumers of one group', () => {
     await elapse(Promise.all([a.consumer.close(), b.consumer.close(), looped]))
   })
 
+  it('close in the end, although nobody answers', async () => {
+    const { member, elapse, append, take, timing } = await groupWorld({ t: 1 })
+    await append(0, numbers(0, 3))
+    const told: string[] = []
+    const a = member('a', { onRetry: ({ code }) => told.push(code) })
+    await take(a, 2)
+    a.cut()
+    const closedMs = timing.now()
+    await elapse(a.consumer.close())
+    assert.ok(timing.now() - closedMs < 25_000, `${timing.now() - closedMs}`)
+    assert.ok(told.length > 2)
+    const b = member('b')
+    assert.deepEqual(await take(b, 3), ['0', '1', '2'])
+    await elapse(b.consumer.close())
+  })
+
   it('lose everything when the loop takes longer than it may, and join again', async () => {
     const { member, elapse, append, take, timing } = await groupWorld({ t: 1 })
     await append(0, numbers(0, 10))
