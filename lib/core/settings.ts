@@ -219,7 +219,7 @@ export const settingsTable = {
     default: 3_600_000,
     unit: 'ms',
     min: 1_000,
-    max: 2_592_000_000,
+    max: 2_073_600_000,
     meaning: 'How often the embedded server sweeps.',
   },
   leaseDurationMs: {
