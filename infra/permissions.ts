@@ -149,6 +149,12 @@ const keepGroups: readonly Permission[] = [
     why: 'A member leaves, or is evicted with the beat that was seen of it.',
   },
   {
+    actions: ['dynamodb:ConditionCheckItem'],
+    on: items('groups', 'members/*'),
+    why: 'What a member left behind goes only while the group is as it was read; a member that is gone already must stay so.',
+    rarely: 'A member left, or was evicted, twice.',
+  },
+  {
     actions: ['dynamodb:DeleteItem'],
     on: items('groups', 'offsets/*'),
     why: 'A deletion that somebody began and did not end must end before the name is used again.',
@@ -164,7 +170,7 @@ const consume: readonly Permission[] = [
   { actions: ['dynamodb:Query'], on: items('topics'), why: 'A subscription by pattern looks at the names there are.' },
   { actions: ['dynamodb:Query'], on: items('groups'), why: 'A new group is counted (groupsMax).' },
   {
-    actions: ['dynamodb:Query', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'],
+    actions: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'],
     on: items('instances/*'),
     why: 'Consumer instances of Kafka REST v2.',
   },

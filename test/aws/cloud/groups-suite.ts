@@ -1,6 +1,8 @@
 /** Consumer groups through the gateway: members whose requests are served by whatever process is free. */
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { before, describe, test } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { defaultSettings } from '../../../lib/core/settings.ts'
 import type { Answer, Caller } from './caller.ts'
 
 const v2 = 'application/vnd.kafka.v2+json'
@@ -29,6 +31,14 @@ export function groupsSuite(called: () => Caller): void {
   }
 
   describe('consumer groups of a deployed stack', () => {
+    let expiresMs = 0
+    before(async () => {
+      await produced('left', 4)
+      const member = { member_id: 'gone', topics: ['left'], session_timeout_ms: defaultSettings.sessionTimeoutMsMin }
+      assert.equal((await send('POST', '/groups/left/members', member)).status, 200)
+      expiresMs = Date.now() + defaultSettings.sessionTimeoutMsMin
+    })
+
     test('two members of the client share the partitions, and the group begins where it had committed', async () => {
       await produced('shared', 20)
       const client = called().client()
@@ -52,6 +62,40 @@ export function groupsSuite(called: () => Caller): void {
       assert.equal((await send('POST', '/topics/shared', { records: [{ value: 20 }] }, jsonRecords)).status, 200)
       // What was in hand when the loop was left counts as not processed.
       assert.ok((await read(1)).every((value) => value >= 18))
+    })
+
+    test('two members have their partitions, and one that leaves gives them to the other', async () => {
+      await produced('divided', 2)
+      const join = async (member: string) => {
+        const joined = await send('POST', '/groups/divided/members', { member_id: member, topics: ['divided'] })
+        assert.equal(joined.status, 200, joined.text)
+        return joined.json
+      }
+      const a = await join('a')
+      assert.equal(a.assigned.length, 2)
+      await join('b')
+      const beat = (epoch: number, holding: unknown) =>
+        send('POST', '/groups/divided/members/a/heartbeat', { epoch, holding })
+      const { json: told } = await beat(a.epoch, a.assigned)
+      assert.equal(told.revoked.length, 1)
+      assert.equal((await send('DELETE', '/groups/divided/members/b')).status, 204)
+    })
+
+    test('a member reads what lies in rows and segments', async () => {
+      const client = called().client()
+      await client.admin.createTopic('rolled', { partitions: 1, configs: { 'chunk.placement': 'segment' } })
+      // The second roll looks at the row of the first.
+      const count = 40
+      for (let index = 0; index < count; index++)
+        assert.equal((await send('POST', '/topics/rolled', { records: [{ value: index }] }, jsonRecords)).status, 200)
+      const consumer = client.consumer({ group: 'rolled', topics: ['rolled'], from: 'earliest' })
+      let next = 0
+      for await (const { offset } of consumer) {
+        assert.equal(offset, next++)
+        if (next === count) break
+      }
+      await consumer.close()
+      assert.equal((await send('GET', '/topics/rolled/partitions/0/records?offset=0')).json.length, count)
     })
 
     test('an instance of the v2 API subscribes, reads, commits and is deleted', async () => {
@@ -105,6 +149,17 @@ export function groupsSuite(called: () => Caller): void {
       assert.deepEqual([v3.status, v3.json.total_lag], [200, 2])
       assert.equal((await send('DELETE', '/groups/kept')).status, 204)
       assert.equal((await send('GET', '/groups/kept')).status, 404)
+    })
+
+    test('a member that is gone does not keep its group from being deleted', async () => {
+      await wait(Math.max(0, expiresMs - Date.now()) + 500)
+      const deleted = await send('DELETE', '/groups/left')
+      assert.equal(deleted.status, 204, deleted.text)
+    })
+
+    test('an instance of the v2 API that nobody deletes is left to upkeep', async () => {
+      const created = await send('POST', '/consumers/forgotten', { name: 'one', format: 'json' }, v2)
+      assert.equal(created.status, 200, created.text)
     })
   })
 }
