@@ -13,6 +13,7 @@ import { flightsBench } from './flights.ts'
 import { idleGroupsTable } from './groups.ts'
 import { longPartition } from './long-partition.ts'
 import { produceBench } from './produce.ts'
+import { soak } from './soak.ts'
 import { withTempDirectory } from './temp-directory.ts'
 
 /** What a bench gets. */
@@ -30,6 +31,8 @@ const benches: Readonly<Record<string, (bench: Bench) => Promise<readonly Figure
 }
 const page = new URL('../../docs/benchmarks.md', import.meta.url)
 const groupsPage = new URL('../../docs/groups.md', import.meta.url)
+const upkeepPage = new URL('../../docs/upkeep.md', import.meta.url)
+const soakPlot = new URL('../../docs/soak.svg', import.meta.url)
 const [begin, end] = ['<!-- the last run -->', '<!-- end of the last run -->']
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith('-'))
@@ -57,12 +60,27 @@ if (isWanted('cold-start'))
 parts.push(
   `${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model.trim()}, ${seconds(startedMs)} s.`,
 )
+const machine = parts[parts.length - 1]!
+// Minutes long, therefore only where it is asked for.
+const soaked = words.includes('soak')
+  ? await withTempDirectory((directory) => soak(directory, soakSeconds()))
+  : undefined
+if (soaked !== undefined) console.log(soaked.text)
 const text = parts.join('\n\n')
 console.log(text)
 if (process.argv.includes('--write')) {
   // What costs money is a page of its own.
   if (idleGroups !== undefined) await write(groupsPage, idleGroups)
+  if (soaked !== undefined) {
+    await write(upkeepPage, `${soaked.text}\n\n${machine.slice(0, machine.lastIndexOf(','))}.`)
+    await writeFile(soakPlot, soaked.svg)
+  }
   if (parts.length > (idleGroups === undefined ? 1 : 2)) await write(page, text)
+}
+
+function soakSeconds(): number {
+  const minutes = process.argv.find((word) => word.startsWith('--minutes='))?.slice('--minutes='.length)
+  return minutes === undefined ? 60 : Number(minutes) * 60
 }
 
 async function write(where: URL, what: string): Promise<void> {
