@@ -13,6 +13,7 @@ import { readBatchHeader, rebaseBatch } from '../core/record-batch.ts'
 import type { ChunkPlace, ChunkReference } from '../core/reference.ts'
 import { decodeReference } from '../core/reference.ts'
 import type { Context } from './context.ts'
+import { inParallel } from './in-parallel.ts'
 import type { Span } from './locate.ts'
 
 /** From here to its end a batch is under its CRC-32C. */
@@ -64,15 +65,10 @@ export class Chunks {
   async load(key: HeadKey, spans: readonly Span[]): Promise<readonly Uint8Array[] | undefined> {
     const runs = adjacentRuns(spans.map((span) => ({ span, place: decodeReference(span.ref) })))
     const found = new Map<ChunkReference, Uint8Array>()
-    let next = 0
-    const turn = async () => {
-      while (next < runs.length) {
-        const run = runs[next++]!
-        const read = run[0]?.place.isInline === true ? await this.#readInline(key, run) : await this.#readRun(run)
-        for (const [ref, chunk] of read) found.set(ref, chunk)
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(runs.length, loadsAtOnce) }, turn))
+    await inParallel(runs, loadsAtOnce, async (run) => {
+      const read = run[0]?.place.isInline === true ? await this.#readInline(key, run) : await this.#readRun(run)
+      for (const [ref, chunk] of read) found.set(ref, chunk)
+    })
     const chunks = spans.map(({ ref }) => found.get(ref))
     return chunks.every((chunk) => chunk !== undefined) ? chunks : undefined
   }

@@ -23,6 +23,7 @@ import type { Chunks } from './chunks.ts'
 import type { Context } from './context.ts'
 import { checkOffset, observeFetched, readFrom, timed } from './fetch.ts'
 import type { FetchManyRequest, PolledPartition } from './group-api.ts'
+import { inParallel } from './in-parallel.ts'
 import type { Answer } from './log.ts'
 import type { Topics } from './topics.ts'
 import { unknownPartition } from './topics.ts'
@@ -142,7 +143,7 @@ class Fetching {
     const names = new Set<string>()
     for (const { asked, topic } of this.#lanes) if (asked === undefined) names.add(topic)
     const found = new Map<string, Described>()
-    await inTurns([...names], async (name) => void found.set(name, await this.#topics.resolve(name)))
+    await inParallel([...names], readsAtOnce, async (name) => void found.set(name, await this.#topics.resolve(name)))
     for (const lane of this.#lanes) {
       const topic = found.get(lane.topic)
       if (!Number.isSafeInteger(lane.partition) || lane.partition < 0)
@@ -181,7 +182,7 @@ class Fetching {
       .sort((a, b) => a.lookAtMs - b.lookAtMs)
       .slice(0, budget)
     this.#looks += late.length
-    await inTurns(late, (lane) => this.#lookAt(lane))
+    await inParallel(late, readsAtOnce, (lane) => this.#lookAt(lane))
   }
 
   get #looksPerSecond(): number {
@@ -284,7 +285,7 @@ class Fetching {
       if (shares.length === 0) return
       const recordsMax = Math.ceil((this.#recordsMax - this.#records) / shares.length)
       const reads = new Map<Lane, Awaited<ReturnType<typeof readFrom>>>()
-      await inTurns(shares, async ({ lane, head, bytes }) => {
+      await inParallel(shares, readsAtOnce, async ({ lane, head, bytes }) => {
         const request = { topic: lane.topic, partition: lane.partition, offset: lane.nextOffset }
         reads.set(lane, await readFrom(this.#context, this.#chunks, head, request, bytes, recordsMax))
       })
@@ -402,13 +403,4 @@ function fairPart(wants: readonly number[], bytes: number): number {
 function lastCommitMs(head: Head): EpochMs {
   const last = tailEntries(head).at(-1)
   return last === undefined ? 0 : segmentIdTimeMs(segmentOfReference(last.ref))
-}
-
-/** Does `work` for each, some at once. */
-async function inTurns<Value>(values: readonly Value[], work: (value: Value) => Promise<void>): Promise<void> {
-  let next = 0
-  const turn = async () => {
-    while (next < values.length) await work(values[next++]!)
-  }
-  await Promise.all(Array.from({ length: Math.min(values.length, readsAtOnce) }, turn))
 }

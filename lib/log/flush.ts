@@ -281,7 +281,8 @@ async function putInline(context: Context, chunk: SegmentChunkInput, above: Segm
   }
 }
 
-function concatenated(parts: readonly Uint8Array[]): Uint8Array {
+/** The parts back to back; one alone as it is. */
+export function concatenated(parts: readonly Uint8Array[]): Uint8Array {
   const [only] = parts
   if (parts.length === 1 && only !== undefined) return only
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))

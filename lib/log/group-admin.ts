@@ -25,9 +25,10 @@ import type {
   TopicPartition,
 } from './group-api.ts'
 import type { GroupMembers } from './group-members.ts'
-import { type GroupOffsets, inParallel } from './group-offsets.ts'
+import { type GroupOffsets, offsetsAtOnce } from './group-offsets.ts'
 import type { GroupStore } from './group-store.ts'
 import { unknownGroup } from './group-store.ts'
+import { inParallel } from './in-parallel.ts'
 import type { Answer } from './log.ts'
 import { offsetForTimestamp } from './offset-for-timestamp.ts'
 import type { Topics } from './topics.ts'
@@ -187,6 +188,7 @@ export class GroupAdmin {
       for (const [topicId, partition] of partitionsOf(owned)) owners.set(`${topicId}/${partition}`, memberId)
     const lags = await inParallel(
       [...wanted],
+      offsetsAtOnce,
       async ([key, { topic, partition }]): Promise<PartitionLag | undefined> => {
         const found = await liveHead(this.#context, this.#topics, topic.name, partition)
         if (!found.ok || found.topic.id !== topic.id) return undefined
@@ -241,7 +243,7 @@ export class GroupAdmin {
             groupId,
             known.partitions.map(({ topic, partition }) => ({ topicId: topic.id, partition })),
           )
-    const targets = await inParallel(known.partitions, ({ topic, partition }, at) =>
+    const targets = await inParallel(known.partitions, offsetsAtOnce, ({ topic, partition }, at) =>
       this.#resetOffset(topic.name, partition, request.to, before[at]?.offset),
     )
     const offsets: { topic: string; partition: number; offset: number; before?: number }[] = []
@@ -289,7 +291,7 @@ export class GroupAdmin {
         )
     const known = await this.#resolve(list)
     if (!known.ok) return known
-    const answers = await inParallel(known.partitions, ({ topic, partition }) =>
+    const answers = await inParallel(known.partitions, offsetsAtOnce, ({ topic, partition }) =>
       this.#offsets.forget(now.id, now.epoch, { topicId: topic.id, partition }),
     )
     let deleted = 0

@@ -14,6 +14,7 @@ import { refusalOfUnavailable } from './commit-outcomes.ts'
 import type { Context } from './context.ts'
 import type { CommittedOffset, OffsetToCommit } from './group-api.ts'
 import type { GroupStore } from './group-store.ts'
+import { inParallel } from './in-parallel.ts'
 import type { Topics } from './topics.ts'
 import { unknownPartition } from './topics.ts'
 
@@ -36,7 +37,8 @@ interface Committed {
 }
 
 const cachedOffsetsMax = 20_000
-const offsetsAtOnce = 32
+/** Of one request, reads and writes under way at the same time. */
+export const offsetsAtOnce = 32
 const writeAttemptsMax = 20
 /** From so many on, claims read a topic's offsets by one query instead of one by one. */
 const claimsToQuery = 8
@@ -63,7 +65,7 @@ export class GroupOffsets {
     claim: Claim,
   ): Promise<readonly (GroupOffset | undefined)[]> {
     const known = await this.#readMany(groupId, partitions)
-    return inParallel(partitions, (partition, at) =>
+    return inParallel(partitions, offsetsAtOnce, (partition, at) =>
       this.#change(groupOffsetKey(groupId, partition.topicId, partition.partition), known[at], (present) => {
         const decided = this.#context.rules.decideClaim(present, claim)
         switch (decided.kind) {
@@ -89,7 +91,7 @@ export class GroupOffsets {
     outsideEpoch: number | undefined,
     offsets: readonly OffsetToCommit[],
   ): Promise<readonly CommittedOffset[]> {
-    return inParallel(offsets, async ({ topic, partition, ...wanted }) => ({
+    return inParallel(offsets, offsetsAtOnce, async ({ topic, partition, ...wanted }) => ({
       topic,
       partition,
       ...(await this.#commitOne(groupId, outsideEpoch, { topic, partition, ...wanted }).catch(refusalOfLost)),
@@ -283,7 +285,7 @@ export class GroupOffsets {
     const found = new Map<string, Known>()
     for (const [topicId, wanted] of byTopic)
       if (wanted.length < claimsToQuery)
-        await inParallel(wanted, async (partition) => {
+        await inParallel(wanted, offsetsAtOnce, async (partition) => {
           const key = groupOffsetKey(groupId, topicId, partition)
           found.set(key.sort, asKnown(await this.#context.persist(() => this.#context.metadata.get(key))))
         })
@@ -336,21 +338,4 @@ function fenced(by: Claim | undefined): Refusal {
       : `The partition was claimed by member '${by.member}' in epoch ${by.epoch} of the group.`,
     by === undefined ? undefined : { epoch: by.epoch },
   )
-}
-
-/** Answers in order; some run at once. */
-export async function inParallel<Input, Output>(
-  inputs: readonly Input[],
-  work: (input: Input, at: number) => Promise<Output>,
-): Promise<Output[]> {
-  const outputs: Output[] = new Array(inputs.length)
-  let next = 0
-  const turn = async () => {
-    while (next < inputs.length) {
-      const at = next++
-      outputs[at] = await work(inputs[at]!, at)
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(inputs.length, offsetsAtOnce) }, turn))
-  return outputs
 }

@@ -2,7 +2,8 @@
 import { type Refusal, refusal, Unavailable } from '../core/errors.ts'
 import type { Offset } from '../core/names.ts'
 import type { Membership, PolledPartition } from './group-api.ts'
-import { inParallel } from './group-offsets.ts'
+import { offsetsAtOnce } from './group-offsets.ts'
+import { inParallel } from './in-parallel.ts'
 import type { Delivery, InstanceConfig, InstancePoll, Take } from './instance-api.ts'
 import type { Held, InstanceState } from './instance-item.ts'
 import { forgetting, heldKey, informed, moved } from './instance-item.ts'
@@ -160,7 +161,9 @@ export class PollOfInstance {
         (held) => held.position === undefined && !this.#absent.has(heldKey(held)),
       )
       if (unsettled.length === 0) return { ok: true }
-      const ranges = await inParallel(unsettled, ({ topic, partition }) => this.#session.log.offsets(topic, partition))
+      const ranges = await inParallel(unsettled, offsetsAtOnce, ({ topic, partition }) =>
+        this.#session.log.offsets(topic, partition),
+      )
       const present: {
         readonly held: Held
         readonly range: { startOffset: Offset; highWatermark: Offset; topicId: NonNullable<Held['topicId']> }

@@ -11,8 +11,9 @@ import type { Subscription } from '../core/group.ts'
 import type { Offset } from '../core/names.ts'
 import { parseTopicName } from '../core/names.ts'
 import type { CommittedOffset, StoredOffset, TopicPartition } from './group-api.ts'
-import { inParallel } from './group-offsets.ts'
+import { offsetsAtOnce } from './group-offsets.ts'
 import { parseSubscription } from './group-topics.ts'
+import { inParallel } from './in-parallel.ts'
 import type { ExplicitOffset, Instance, InstanceConfig, InstancePoll, Seek, Take } from './instance-api.ts'
 import type { InstanceState } from './instance-item.ts'
 import { assigned, heldKey, informed, moved, released, subscribed, uncommitted } from './instance-item.ts'
@@ -150,7 +151,7 @@ export class OpenInstance implements Instance {
     return this.#answer(async () => {
       const held = new Set(this.#session.state.holding.map(heldKey))
       for (const target of targets) if (!held.has(heldKey(target))) return this.#session.notHeld(target)
-      const found = await inParallel(targets, (target) => this.#offsetOf(target))
+      const found = await inParallel(targets, offsetsAtOnce, (target) => this.#offsetOf(target))
       const positions = new Map<string, { readonly position: Offset }>()
       for (const [at, target] of targets.entries()) {
         const offset = found[at]

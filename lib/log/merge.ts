@@ -28,6 +28,7 @@ import { rowIds } from '../core/sweep-rule.ts'
 import type { Chunks } from './chunks.ts'
 import type { Context } from './context.ts'
 import { putSegment } from './flush.ts'
+import { inParallel } from './in-parallel.ts'
 
 /** Chunks of a merged segment: a fetch reads whole chunks. */
 const chunkBytesTarget = 1_048_576
@@ -200,7 +201,7 @@ export async function deleteRows(context: Context, key: HeadKey, rows: readonly 
 
 /** Inline chunks that no row which counts names, nor the tail. Anybody may do it twice. */
 export async function deleteInline(context: Context, key: HeadKey, ids: readonly SegmentId[]): Promise<void> {
-  await each(ids, async (id) => {
+  await inParallel(ids, removalsAtOnce, async (id) => {
     const itemKey = inlineKey(key.topicId, key.partition, id)
     const item = await context.persist(() => context.metadata.get(itemKey))
     if (item === undefined) return
@@ -212,7 +213,7 @@ export async function deleteInline(context: Context, key: HeadKey, ids: readonly
 /** Segments that are, or were about to be, named no longer: the sweep looks whether anything still names them. */
 export async function noteCandidates(context: Context, segments: readonly SegmentId[]): Promise<void> {
   const value: CandidateItem = { sinceMs: context.clock.now() }
-  await each(segments, async (id) => {
+  await inParallel(segments, removalsAtOnce, async (id) => {
     const version = context.newVersion()
     await context.persist(() =>
       context.metadata.write([
@@ -233,12 +234,4 @@ export function inlineOf(rows: readonly StoredRow[]): SegmentId[] {
 
 function idsOf(rows: readonly StoredRow[], isInline: boolean): SegmentId[] {
   return [...new Set(rows.flatMap(({ row }) => rowIds(row, isInline)))]
-}
-
-async function each<Input>(inputs: readonly Input[], work: (input: Input) => Promise<void>): Promise<void> {
-  let next = 0
-  const turn = async () => {
-    while (next < inputs.length) await work(inputs[next++]!)
-  }
-  await Promise.all(Array.from({ length: Math.min(inputs.length, removalsAtOnce) }, turn))
 }

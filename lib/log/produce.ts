@@ -15,6 +15,7 @@ import { effectiveConfig } from '../core/topic.ts'
 import type { CheckedBatches } from './append.ts'
 import { appendChecked, beingDeleted, fingerprintOf, recreationsMax, timestampLimits, topicAfter } from './append.ts'
 import type { Context } from './context.ts'
+import { concatenated } from './flush.ts'
 import type { Gather } from './gather.ts'
 import type { Answer, Produced, ProduceRecord, ProduceRequest } from './log.ts'
 import type { Topics } from './topics.ts'
@@ -274,16 +275,4 @@ function encodeShare(context: Context, config: EffectiveConfig, request: Produce
     maxTimestampMs,
     ...(appendTimeMs === undefined ? {} : { appendTimeMs }),
   }
-}
-
-function concatenated(parts: readonly Uint8Array[]): Uint8Array {
-  const [only] = parts
-  if (parts.length === 1 && only !== undefined) return only
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.byteLength
-  }
-  return whole
 }

@@ -42,6 +42,7 @@ import type { Named } from '../core/sweep-rule.ts'
 import { rowIds } from '../core/sweep-rule.ts'
 import type { Context } from './context.ts'
 import { headKeyText } from './context.ts'
+import { inParallel } from './in-parallel.ts'
 import { noteCandidates, segmentsOf } from './merge.ts'
 
 /** Candidates that are looked at together: what is read of heads and rows is shared by them. */
@@ -150,13 +151,15 @@ class Round {
 
   async #look(ids: readonly SegmentId[]): Promise<void> {
     if (ids.length === 0) return
-    const found = await inTurns(ids, (id) => this.#read(id))
+    const found = await inParallel(ids, readsAtOnce, (id) => this.#read(id))
     const candidates = found.filter((candidate) => candidate !== undefined)
     this.#candidates += candidates.length
     const named = new Map<string, Named | undefined>()
     const keys = new Map<string, HeadKey>()
     for (const { index } of candidates) for (const key of segmentPartitions(index)) keys.set(headKeyText(key), key)
-    await inTurns([...keys.values()], async (key) => named.set(headKeyText(key), await this.#named(key)))
+    await inParallel([...keys.values()], readsAtOnce, async (key) =>
+      named.set(headKeyText(key), await this.#named(key)),
+    )
     for (const { id, index } of candidates) {
       const partitions = segmentPartitions(index).map((key) => named.get(headKeyText(key)))
       if (partitions.every((partition) => partition !== undefined && this.#context.rules.isFree(id, index, partition)))
@@ -296,20 +299,4 @@ async function* pages(context: Context, collection: string): AsyncGenerator<Item
     if (items.length < itemsPerQuery || last === undefined) return
     from = `${last.key.sort}\0`
   }
-}
-
-async function inTurns<Input, Output>(
-  inputs: readonly Input[],
-  work: (input: Input) => Promise<Output>,
-): Promise<Output[]> {
-  const outputs: Output[] = new Array(inputs.length)
-  let next = 0
-  const turn = async () => {
-    while (next < inputs.length) {
-      const at = next++
-      outputs[at] = await work(inputs[at]!)
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(inputs.length, readsAtOnce) }, turn))
-  return outputs
 }

@@ -14,6 +14,7 @@ import { parseTopicName, topicIdFromRandom } from '../core/names.ts'
 import type { Topic } from '../core/topic.ts'
 import { checkPartitions, parseConfigs } from '../core/topic.ts'
 import type { Context } from './context.ts'
+import { inParallel } from './in-parallel.ts'
 import type { Answer, ConfigChange, CreateTopicRequest } from './log.ts'
 
 type Found = { readonly ok: true; readonly topic: Topic }
@@ -174,7 +175,7 @@ export class Topics {
 
   /** Marks every head, then frees the name and leaves a grave, so that the sweep finds what is left. Safe to do twice. */
   async #finishDeletion(topic: Topic, version: string): Promise<void> {
-    await inTurns(topic.partitions, async (partition) => {
+    await inParallel(numbers(topic.partitions), headsAtOnce, async (partition) => {
       await this.#context.persist(() =>
         this.#context.metadata.updateHead({ topicId: topic.id, partition }, { kind: 'mark-deleted' }),
       )
@@ -198,7 +199,7 @@ export class Topics {
   }
 
   async #createHeads(topic: Topic, from: number): Promise<void> {
-    await inTurns(topic.partitions - from, async (index) => {
+    await inParallel(numbers(topic.partitions - from), headsAtOnce, async (index) => {
       const head = newHead({ topicId: topic.id, partition: from + index })
       await this.#context.persist(() => this.#context.metadata.createHead(head))
     })
@@ -273,13 +274,8 @@ export class Topics {
   }
 }
 
-/** Runs `work` for 0 to `count` - 1, some at once. */
-async function inTurns(count: number, work: (index: number) => Promise<void>): Promise<void> {
-  let next = 0
-  const turn = async () => {
-    while (next < count) await work(next++)
-  }
-  await Promise.all(Array.from({ length: Math.min(count, headsAtOnce) }, turn))
+function numbers(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index)
 }
 
 function unknownTopic(name: string): Refusal {
