@@ -244,7 +244,7 @@ export class GroupAdmin {
             known.partitions.map(({ topic, partition }) => ({ topicId: topic.id, partition })),
           )
     const targets = await inParallel(known.partitions, offsetsAtOnce, ({ topic, partition }, at) =>
-      this.#resetOffset(topic.name, partition, request.to, before[at]?.offset),
+      this.#resetOffset(topic, partition, request.to, before[at]?.offset),
     )
     const offsets: { topic: string; partition: number; offset: number; before?: number }[] = []
     for (const [at, target] of targets.entries()) {
@@ -261,7 +261,10 @@ export class GroupAdmin {
     if (request.isDryRun === true || offsets.length === 0) return { ok: true, offsets }
     const committed = await this.commit(
       request.group,
-      offsets.map(({ topic, partition, offset }) => ({ topic, partition, offset })),
+      // What was found out is of these topics, not of others that were created under their names since (D6).
+      offsets.map(({ topic, partition, offset }, at) => {
+        return { topic, partition, offset, topicId: known.partitions[at]!.topic.id }
+      }),
     )
     if (!committed.ok) return committed
     for (const answer of committed.offsets)
@@ -406,13 +409,14 @@ export class GroupAdmin {
   }
 
   async #resetOffset(
-    topic: string,
+    topic: Topic,
     partition: number,
     to: ResetTo,
     before: number | undefined,
   ): Promise<Answer<{ offset: number }>> {
-    const found = await liveHead(this.#context, this.#topics, topic, partition)
+    const found = await liveHead(this.#context, this.#topics, topic.name, partition)
     if (!found.ok) return found
+    if (found.topic.id !== topic.id) return recreated(topic)
     const { start, hw } = found.head
     const within = (offset: number) => ({ ok: true, offset: Math.min(hw, Math.max(start, offset)) }) as const
     switch (to.to) {
@@ -427,8 +431,17 @@ export class GroupAdmin {
       case 'current':
         return within(before ?? hw)
       case 'time': {
-        const at = await offsetForTimestamp(this.#context, this.#topics, this.#chunks, topic, partition, to.timestampMs)
+        const { timestampMs } = to
+        const at = await offsetForTimestamp(
+          this.#context,
+          this.#topics,
+          this.#chunks,
+          topic.name,
+          partition,
+          timestampMs,
+        )
         if (!at.ok) return at
+        if (at.topicId !== topic.id) return recreated(topic)
         return within(at.offset < 0 ? hw : at.offset)
       }
       default:
@@ -457,6 +470,10 @@ function named(set: PartitionSet, nameOf: ReadonlyMap<TopicId, string>): NamedPa
 function byTopicAndPartition(a: TopicPartition, b: TopicPartition): number {
   if (a.topic !== b.topic) return a.topic < b.topic ? -1 : 1
   return a.partition - b.partition
+}
+
+function recreated({ name }: Topic): Refusal {
+  return refusal('UNKNOWN_TOPIC', `Topic '${name}' was deleted, and created again, meanwhile.`)
 }
 
 function notEmpty(group: string): Refusal {

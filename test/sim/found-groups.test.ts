@@ -119,6 +119,22 @@ describe('a group', () => {
   })
 })
 
+describe('a reset', () => {
+  it('does not set what it found out of one topic for another that was created under its name (2597068213)', async () => {
+    const { stores, log, next, other } = await twoProcesses({ topicAgeMsMax: 0 }, 1)
+    const value = new TextEncoder().encode('x')
+    await must(log.produce({ topic: 't', records: [{ key: null, value }] }))
+    next('write', async (call) => {
+      await must(other.deleteTopic('t'))
+      await must(other.createTopic({ name: 't', partitions: 1 }))
+      stores.pass(1)
+      return call()
+    })
+    await log.groups.reset({ group: 'g', topics: [{ topic: 't' }], to: { to: 'latest' } })
+    assert.equal(await offsetOf(other), undefined)
+  })
+})
+
 describe('a group that was deleted and made again', () => {
   it('takes no commit of a member of the one before, though a joining of it that came late has the same id and epoch (D6)', async () => {
     const { stores, log, other } = await twoProcesses({}, 1)

@@ -9,7 +9,8 @@ const carefulMembers = 3
 /** Members that do nothing wrong come to what the others left behind: members that are gone, half a rebalance, late requests. */
 export async function settleGroups(sim: Simulation): Promise<void> {
   for (const slot of sim.slots) {
-    if (slot.process?.isClosing !== false) {
+    // A read that hangs is shared by all who want the same, for up to an hour.
+    if (slot.process?.isClosing !== false || sim.swarm.rates.hang !== undefined) {
       sim.kill(slot)
       sim.start(slot)
     }
