@@ -21,6 +21,8 @@ export interface Member {
   mend(): void
   /** Awaited before each request is sent. */
   before: (path: string) => Promise<void> | void
+  /** Told of each offset whose commit was answered. */
+  onCommitted: (topic: string, partition: number, offset: number) => void
 }
 
 export async function groupWorld(
@@ -69,7 +71,7 @@ export async function groupWorld(
 
   function client(weather: Weather = {}, seed = 1) {
     let isCut = false
-    const hook: Pick<Member, 'before'> = { before: () => {} }
+    const hook: Pick<Member, 'before' | 'onCommitted'> = { before: () => {}, onCommitted: () => {} }
     const network = new Network(harness.app.fetch, weather, seed)
     const random = randomOf(seed * 7_919)
     const highwater = new Highwater({
@@ -79,6 +81,7 @@ export async function groupWorld(
         await hook.before(new URL(url).pathname)
         const response = await network.fetch(url, init)
         if (isCut) throw new TypeError('fetch failed')
+        if (init.method === 'POST' && url.endsWith('/offsets') && response.ok) await tellCommitted(response.clone())
         return response
       },
       retryDelayMs: 10,
@@ -89,6 +92,13 @@ export async function groupWorld(
         random,
       },
     })
+    const tellCommitted = async (response: Response) => {
+      const { offsets } = (await response.json()) as {
+        offsets: { topic: string; partition: number; offset?: number }[]
+      }
+      for (const { topic, partition, offset } of offsets)
+        if (offset !== undefined) hook.onCommitted(topic, partition, offset)
+    }
     const cut = () => {
       isCut = true
     }
