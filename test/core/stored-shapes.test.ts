@@ -6,16 +6,22 @@ import type { ApiKeyItem } from '../../lib/core/api-key.ts'
 import { decideHead, type Head, type HeadCommand, newHead, tailEntries } from '../../lib/core/head.ts'
 import {
   apiKeyKey,
+  type CandidateItem,
   type ClusterItem,
+  candidateKey,
   clusterIdKey,
   type Grave,
   graveKey,
+  type InlineItem,
   type ItemKey,
+  inlineKey,
   type ProducerIdsItem,
   type ProducerItem,
   producerIdsKey,
   producerItemKey,
   rowKey,
+  type SweepItem,
+  sweepKey,
   topicKey,
 } from '../../lib/core/items.ts'
 import { producerKeyOfId, type SegmentId, type TopicId, type TopicName } from '../../lib/core/names.ts'
@@ -124,6 +130,12 @@ describe('what was stored by this version', () => {
       usedMs: t0,
     }
     isStoredAs(`producers/${topicId}/0/4711`, item)
+    const inline: InlineItem = { recordCount: 3 }
+    isStoredAs(`inline/${topicId}/0/${segment}`, inline)
+    const candidate: CandidateItem = { sinceMs: t0 }
+    isStoredAs(`candidates/${segment}`, candidate)
+    const swept: SweepItem = { horizon: segment }
+    isStoredAs('sweep/k', swept)
   })
 
   test('keeps its keys', () => {
@@ -136,6 +148,9 @@ describe('what was stored by this version', () => {
       [rowKey(topicId, 12, 3), `rows/${topicId}/12`, '0000000000000003'],
       [rowKey(topicId, 0, Number.MAX_SAFE_INTEGER), `rows/${topicId}/0`, '9007199254740991'],
       [producerItemKey(topicId, 12, producer), `producers/${topicId}/12`, '4711'],
+      [inlineKey(topicId, 12, segment), `inline/${topicId}/12`, segment],
+      [candidateKey(segment), 'candidates', segment],
+      [sweepKey('k'), 'sweep', 'k'],
     ]
     for (const [key, collection, sort] of keys) assert.deepEqual(key, { collection, sort })
   })
