@@ -140,7 +140,7 @@ for (const { s3, dynamodb } of pairs)
         codecs: nodeCodecs,
       })
       const log = createLog(ports(), { retryDelayMs: 1 })
-      await createTopic(log)
+      await createTopic(log, 1, { 'chunk.placement': 'segment' })
       const measured = async (act: () => Promise<unknown>) => {
         await log.settled()
         toS3.sent.length = 0
