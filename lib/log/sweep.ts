@@ -125,7 +125,7 @@ class Round {
       const from = after
       const entries = await this.#context.persist(() => objects.list(prefix, from, candidatesPerLook))
       const ids = entries.map((entry) => entry.key.slice(prefix.length) as SegmentId).filter((id) => id < this.#horizon)
-      await this.#look(ids)
+      for (const id of await this.#look(ids)) if (!this.#isDryRun) await noteCandidates(this.#context, [id])
       if (ids.length > 0) reached = ids[ids.length - 1]
       if (ids.length < candidatesPerLook) break
       after = entries[entries.length - 1]?.key
@@ -149,8 +149,9 @@ class Round {
     )
   }
 
-  async #look(ids: readonly SegmentId[]): Promise<void> {
-    if (ids.length === 0) return
+  /** Answers which merged segments stay although no row names them (S3): nobody else will note them. */
+  async #look(ids: readonly SegmentId[]): Promise<readonly SegmentId[]> {
+    if (ids.length === 0) return []
     const found = await inParallel(ids, readsAtOnce, (id) => this.#read(id))
     const candidates = found.filter((candidate) => candidate !== undefined)
     this.#candidates += candidates.length
@@ -160,11 +161,15 @@ class Round {
     await inParallel([...keys.values()], readsAtOnce, async (key) =>
       named.set(headKeyText(key), await this.#named(key)),
     )
+    const unnamed: SegmentId[] = []
     for (const { id, index } of candidates) {
       const partitions = segmentPartitions(index).map((key) => named.get(headKeyText(key)))
       if (partitions.every((partition) => partition !== undefined && this.#context.rules.isFree(id, index, partition)))
         await this.#delete(id)
+      else if (index.merged !== undefined && partitions.every((partition) => partition?.ids.has(id) === false))
+        unnamed.push(id)
     }
+    return unnamed
   }
 
   /** Undefined where there is no object, or none that can be judged. */

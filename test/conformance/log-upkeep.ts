@@ -153,6 +153,38 @@ export function upkeepSuite(name: string, factory: StoresFactory): void {
       assert.deepEqual(await valuesFrom(log, 0), ['committed', 'late'])
     })
 
+    specify(
+      'the segment of a merge that died before it noted it goes once a later merge covers its run',
+      async (world) => {
+        const { log, clock, stores } = world
+        await createTopic(log, inSegments)
+        await fill(world, 40)
+        const before = await counts(world)
+        const dying: World['stores'] = {
+          ...stores,
+          metadata: new Proxy(stores.metadata, {
+            get: (target, property) =>
+              property === 'write'
+                ? () => Promise.reject(new Error('the process died'))
+                : Reflect.get(target, property).bind(target),
+          }),
+        }
+        await Promise.allSettled([world.over(dying).merge('orders', 0)])
+        assert.equal((await counts(world)).objects, before.objects + 1)
+        clock.advance(10_000)
+        const kept = await log.sweep()
+        assert.ok(kept.ok && kept.deleted.length === 0)
+        await fill(world, 40, 40)
+        await log.merge('orders', 0)
+        clock.advance(10_000)
+        await log.sweep()
+        const after = await counts(world)
+        assert.equal(after.rows, 1)
+        // The merged segment, and what the tail still names.
+        assert.equal(after.objects, 1 + (await tailLength(world)))
+      },
+    )
+
     specify('records older than the retention time go, whole rows at a time, and offsets go on', async (world) => {
       const { log, clock } = world
       await createTopic(log, { 'retention.ms': String(dayMs) })
@@ -244,6 +276,13 @@ async function valuesFrom(
     next = fetched.nextOffset
   }
   return found
+}
+
+async function tailLength({ log, stores }: World): Promise<number> {
+  const described = await log.describeTopic('orders')
+  assert.ok(described.ok)
+  const head = await stores.metadata.readHead({ topicId: described.topic.id, partition: 0 })
+  return Object.keys(head?.tail ?? {}).length
 }
 
 async function counts({ log, stores }: World, id?: string): Promise<{ rows: number; inline: number; objects: number }> {
