@@ -332,12 +332,17 @@ function isSameOptions(member: GroupMember, options: MemberOptions): boolean {
   )
 }
 
-/** As the group is stored (items.ts). Member ids and topic names are keys of JSON objects. */
+/**
+ * As the group is stored (items.ts). Member ids and topic names are keys of JSON objects. In the sets of members, topics are
+ * numbers: with their ids, a group of many members and many topics would not fit into an item.
+ */
 export interface GroupText {
   readonly id: GroupId
   readonly epoch: number
   readonly state: Group['state']
   readonly topics: Readonly<Record<string, GroupTopic>>
+  /** By their numbers; also of those that somebody owns partitions of and nobody subscribes to any more. */
+  readonly topicIds: readonly TopicId[]
   readonly members: Readonly<Record<string, GroupMemberText>>
   readonly emptySinceMs?: EpochMs
 }
@@ -350,31 +355,41 @@ export interface GroupMemberText extends MemberOptions {
 
 export function formatGroup(group: Group): GroupText {
   const { topics, members, ...rest } = group
+  const numbers = new Map<TopicId, number>()
+  const numbered = (set: PartitionSet): PartitionSetText =>
+    Object.fromEntries(
+      Object.entries(formatPartitionSet(set)).map(([id, runs]) => {
+        const topicId = id as TopicId
+        const number = numbers.get(topicId) ?? numbers.size
+        numbers.set(topicId, number)
+        return [number, runs]
+      }),
+    )
+  const texts = [...members].map(([id, { target, owned, ...member }]): [MemberId, GroupMemberText] => [
+    id,
+    { ...member, target: numbered(target), ...(isEqualSet(target, owned) ? {} : { owned: numbered(owned) }) },
+  ])
   return {
     ...rest,
     topics: Object.fromEntries(topics),
-    members: Object.fromEntries(
-      [...members].map(([id, { target, owned, ...member }]) => [
-        id,
-        {
-          ...member,
-          target: formatPartitionSet(target),
-          ...(isEqualSet(target, owned) ? {} : { owned: formatPartitionSet(owned) }),
-        },
-      ]),
-    ),
+    topicIds: [...numbers.keys()],
+    members: Object.fromEntries(texts),
   }
 }
 
 export function parseGroup(text: GroupText): Group {
-  const { topics, members, ...rest } = text
+  const { topics, topicIds, members, ...rest } = text
+  const named = (set: PartitionSetText): PartitionSet =>
+    parsePartitionSet(
+      Object.fromEntries(Object.entries(set).map(([number, runs]) => [topicIds[Number(number)]!, runs])),
+    )
   return {
     ...rest,
     topics: new Map(Object.entries(topics)),
     members: new Map(
       Object.entries(members).map(([id, { target, owned, ...member }]) => [
         id as MemberId,
-        { ...member, target: parsePartitionSet(target), owned: parsePartitionSet(owned ?? target) },
+        { ...member, target: named(target), owned: named(owned ?? target) },
       ]),
     ),
   }
