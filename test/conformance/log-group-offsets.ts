@@ -334,7 +334,7 @@ export function groupOffsetSuite(name: string, factory: StoresFactory): void {
         assert.equal(changes(), 1)
       }))
 
-    it('a thousand partitions that are claimed at once cost a write each and few reads', () =>
+    it('many partitions that are claimed at once cost a write each and few reads', () =>
       metered(async ({ log, meter }) => {
         await createTopic(log, 100)
         meter.take()
