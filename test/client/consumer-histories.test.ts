@@ -11,7 +11,7 @@ import { groupWorld, type Member, numbers } from './group-world.ts'
 import { randomOf, type Weather } from './network.ts'
 
 const topics = { t: 5, u: 3 }
-const rounds = 40
+const rounds = Number(process.env.ROUNDS ?? 20)
 // Nothing late: a commit that comes minutes after a newer one of the same owner goes back, and may.
 const weather: Weather = { lostRequest: 4, lostAnswer: 6, unavailable: 4, gateway: 3, twice: 6 }
 const { SEED, SEEDS = 2 } = process.env
@@ -19,6 +19,8 @@ const seeds = SEED === undefined ? Array.from({ length: Number(SEEDS) }, (_, ind
 
 interface Seat extends Member {
   readonly looped: Promise<void>
+  /** What is in hand then is not processed. */
+  isClosed: boolean
 }
 
 async function runHistory(seed: number) {
@@ -58,13 +60,15 @@ async function runHistory(seed: number) {
     seat.onCommitted = (topic, partition, offset) => note('C', { topic, partition }, offset)
     const loop = async () => {
       for await (const record of seat.consumer) {
-        note('P', record, record.offset, record.offset)
         // Mostly quick, sometimes slow, rarely too slow.
         const pauseMs = random() < 0.9 ? below(20) : random() < 0.9 ? below(3_000) : below(60_000)
         await new Promise<void>((resolve) => timing.timer(pauseMs, resolve))
+        if (state.isClosed) return
+        note('P', record, record.offset, record.offset)
       }
     }
-    return Object.assign(seat, { looped: loop() })
+    const state = Object.assign(seat, { isClosed: false })
+    return Object.assign(state, { looped: loop() })
   }
 
   const seats: Seat[] = [join(), join(), join()]
@@ -83,6 +87,7 @@ async function runHistory(seed: number) {
       case 0:
         seats[at] = join()
         gone.push(seat)
+        seat.isClosed = true
         void seat.consumer.close()
         break
       case 1:
@@ -109,6 +114,7 @@ async function runHistory(seed: number) {
   while (seen() < total && timing.now() < untilMs) await timing.advance(5_000)
   // Those that were cut off for good: nothing of theirs counts any more.
   for (const seat of gone) seat.mend()
+  for (const seat of [...seats, ...gone]) seat.isClosed = true
   await elapse(Promise.all([...seats, ...gone].map(({ consumer }) => consumer.close())), 500)
   await elapse(Promise.all([...seats, ...gone].map(({ looped }) => looped)), 500)
   return { checked: checkHistory(parsed(), ends), total }
@@ -118,8 +124,8 @@ describe('a group of consumers', () => {
   for (const seed of seeds)
     it(`misses nothing and repeats only what was not committed (seed ${seed})`, async () => {
       const { checked, total } = await runHistory(seed)
-      assert.ok(total > 200)
+      assert.ok(total > 100)
       assert.equal(checked.processed - checked.repeated, total)
-      assert.ok(checked.runs > 20, `${checked.runs} runs`)
+      assert.ok(checked.runs > 10, `${checked.runs} runs`)
     })
 })
