@@ -44,11 +44,19 @@ function definesOf(name: BundledName): Readonly<Record<string, string>> {
         HIGHWATER_ROUTES_ELSEWHERE: JSON.stringify(
           allRoutes.filter((route) => route.work !== 'admin').map((route) => elsewhere(route)),
         ),
-        HIGHWATER_OPENAPI: JSON.stringify(brotliCompressSync(openApiDocument()).toString('base64')),
+        HIGHWATER_OPENAPI: JSON.stringify(compressedDocument()),
       }
     default:
       return {}
   }
+}
+
+let document: string | undefined
+
+/** Made once: it takes longer than all the rest of a template. */
+function compressedDocument(): string {
+  document ??= brotliCompressSync(openApiDocument()).toString('base64')
+  return document
 }
 
 function openApiDocument(): string {

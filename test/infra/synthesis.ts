@@ -51,7 +51,7 @@ export function createApp(contexts: Contexts = {}): App {
     analyticsReporting: false,
     treeMetadata: false,
     builtinCloudFormationValidation: false,
-    context: { ...cdkJson.context, 'aws:cdk:bundling-stacks': [], ...contexts },
+    context: { ...cdkJson.context, 'aws:cdk:bundling-stacks': [], 'aws:cdk:disable-stack-trace': true, ...contexts },
   })
 }
 
