@@ -2,10 +2,11 @@
  * Where the chunks of a flush go: inline, each an item of the metadata store, or together into one segment object. A pure function of
  * their sizes and the price list.
  *
- * A segment costs one put, later one read by the merge; its deletion is free. An inline chunk costs the write units of its item twice,
- * since its deletion is billed as its put was, and the read units of the merge. Where a segment is written anyway, one more chunk
- * in it costs nothing.
+ * A segment costs one put, later one read by the merge, a note for the sweep (put, read, deleted), and the sweep's read of its footer; its
+ * deletion is free. An inline chunk costs the write units of its item twice, since its deletion is billed as its put was, the read
+ * units of the merge, and the read that its deletion needs. Where a segment is written anyway, one more chunk in it costs nothing.
  */
+import { readUnitBytes, writeUnitBytes } from './cost.ts'
 import type { PriceList } from './prices.ts'
 
 export const placements = ['auto', 'inline', 'segment'] as const
@@ -24,9 +25,6 @@ export const inlineItemOverheadBytes = 160
 /** More inline chunks in one flush would make more requests than an object is worth. */
 export const inlineChunksMax = 16
 
-const writeUnitBytes = 1_024
-const readUnitBytes = 4_096
-
 /** For each chunk, whether it goes inline. */
 export function placeChunks(chunks: readonly ChunkToPlace[], prices: PriceList): readonly boolean[] {
   const mustObject = ({ sizeBytes, placement }: ChunkToPlace) => placement === 'segment' || sizeBytes > inlineBytesMax
@@ -37,15 +35,19 @@ export function placeChunks(chunks: readonly ChunkToPlace[], prices: PriceList):
   return chunks.map((chunk) => !mustObject(chunk) && (chunk.placement === 'inline' || isInline))
 }
 
-/** In US dollars: put, read once to merge, deleted. */
+/** In US dollars: put, read once to merge, read and deleted. */
 export function inlineChunkCost(sizeBytes: number, prices: PriceList): number {
   const itemBytes = sizeBytes + inlineItemOverheadBytes
   const writeUnits = Math.ceil(itemBytes / writeUnitBytes)
   // A query is billed by the bytes of all it reads, not item by item.
-  return 2 * writeUnits * prices.dynamoDbWrite + (itemBytes / readUnitBytes) * prices.dynamoDbRead
+  return (
+    2 * writeUnits * prices.dynamoDbWrite +
+    (itemBytes / readUnitBytes + Math.ceil(itemBytes / readUnitBytes)) * prices.dynamoDbRead
+  )
 }
 
 /** In US dollars, the same for a segment, whatever it holds. */
 export function segmentCost(prices: PriceList): number {
-  return prices.s3Put + prices.s3Get + prices.s3Delete
+  const note = 2 * prices.dynamoDbWrite + prices.dynamoDbRead
+  return prices.s3Put + 2 * prices.s3Get + prices.s3Delete + note
 }

@@ -17,6 +17,8 @@ const s3 = 'Amazon S3 pricing, S3 Standard'
 const dynamoDb = 'Amazon DynamoDB pricing, on-demand, Standard table class'
 const lambda = 'AWS Lambda pricing'
 const apiGateway = 'Amazon API Gateway pricing, HTTP APIs'
+const scheduler = 'Amazon EventBridge pricing, Scheduler'
+const fargate = 'AWS Fargate pricing, Linux/ARM'
 const cloudWatch = 'Amazon CloudWatch pricing'
 
 export const prices = {
@@ -41,6 +43,9 @@ export const prices = {
     source: apiGateway,
     isChecked: true,
   },
+  schedulerInvocation: { usd: 1 / 1e6, unit: 'invocation by a schedule', source: scheduler, isChecked: false },
+  fargateArmVcpuHour: { usd: 0.03238, unit: 'vCPU-hour, arm64', source: fargate, isChecked: false },
+  fargateArmGbHour: { usd: 0.00356, unit: 'GB-hour of memory, arm64', source: fargate, isChecked: false },
   logsIngestGb: { usd: 0.5, unit: 'GB of logs taken in', source: cloudWatch, isChecked: true },
 } as const satisfies Record<string, Price>
 
