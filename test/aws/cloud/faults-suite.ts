@@ -21,6 +21,7 @@ export function faultsSuite(given: () => { readonly cloud: Cloud; readonly direc
     let kills: string
     before(async () => {
       const { cloud, directory } = given()
+      if (cloud.recorder === undefined) return
       kills = join(directory, 'kills')
       await mkdir(kills)
       const app = `${process.execPath} ${import.meta.dirname}/faulty-app.ts`
