@@ -159,9 +159,14 @@ export class GroupMembers {
         metadata.write([asRead, { op: 'delete', key: item.key, if: { version: item.version } }]),
       )
     }
-    return this.#store.change(name, false, async (present) => {
+    const isAsRemembered = async (present: Group) => {
       const remembered = await topicsSeen(this.#topics, present, [], 'remembered')
-      if (refresh(present, remembered, resolveSubscription, clock.now()) === present) return { ok: true, next: present }
+      return refresh(present, remembered, resolveSubscription, clock.now()) === present
+    }
+    // Nothing to do: the group need not be read once more to see that.
+    if (gone.length === 0 && (await isAsRemembered(group))) return { ok: true, group }
+    return this.#store.change(name, false, async (present) => {
+      if (await isAsRemembered(present)) return { ok: true, next: present }
       const seen = await topicsSeen(this.#topics, present)
       const refreshed = (topics: TopicsSeen) => refresh(present, topics, resolveSubscription, clock.now())
       return { ok: true, next: this.#within(present, seen, refreshed) }
