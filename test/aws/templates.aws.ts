@@ -59,7 +59,9 @@ describe('cfn-lint', () => {
     const table = service.Resources.HighwaterMetadata!
     const wrong = { ...table, Properties: { ...table.Properties, BillingMode: 'FREE' } }
     const findings = await lint([{ ...service, Resources: { HighwaterMetadata: wrong }, Outputs: {} }])
-    assert.equal(findings.length, 1)
-    assert.match(findings[0]!, /HighwaterMetadata\/Properties\/BillingMode: E3030/)
+    assert.ok(
+      findings.some((finding) => /HighwaterMetadata\/Properties\/BillingMode: E3030/.test(finding)),
+      findings.join('\n'),
+    )
   })
 })
