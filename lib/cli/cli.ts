@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander'
 import { HighwaterError } from '../client/highwater.ts'
 import { addConsume } from './consume.ts'
+import { addCost } from './cost.ts'
 import { addGroups } from './groups.ts'
 import { CliError, type CliGiven, type CliIo, exitCodes, Output } from './io.ts'
 import { addKeys } from './keys.ts'
@@ -56,6 +57,7 @@ export function programOf(io: CliIo, given: CliGiven): Command {
   addGroups(program, io)
   addOffsets(program, io)
   addKeys(program, io, given)
+  addCost(program, io)
   for (const command of allCommands(program)) command.copyInheritedSettings(program).exitOverride()
   return program
 }
