@@ -11,6 +11,7 @@ import { fetchBench } from './fetch.ts'
 import { type Figure, table } from './figures.ts'
 import { flightsBench } from './flights.ts'
 import { idleGroupsTable } from './groups.ts'
+import { latencyTable } from './latency.ts'
 import { longPartition } from './long-partition.ts'
 import { produceBench } from './produce.ts'
 import { soak } from './soak.ts'
@@ -32,6 +33,7 @@ const benches: Readonly<Record<string, (bench: Bench) => Promise<readonly Figure
 const page = new URL('../../docs/benchmarks.md', import.meta.url)
 const groupsPage = new URL('../../docs/groups.md', import.meta.url)
 const upkeepPage = new URL('../../docs/upkeep.md', import.meta.url)
+const latencyPage = new URL('../../docs/latency.md', import.meta.url)
 const soakPlot = new URL('../../docs/soak.svg', import.meta.url)
 const [begin, end] = ['<!-- the last run -->', '<!-- end of the last run -->']
 
@@ -66,11 +68,14 @@ const soaked = words.includes('soak')
   ? await withTempDirectory((directory) => soak(directory, soakSeconds()))
   : undefined
 if (soaked !== undefined) console.log(soaked.text)
+const latency = words.includes('latency') ? await latencyTable() : undefined
+if (latency !== undefined) console.log(latency)
 const text = parts.join('\n\n')
 console.log(text)
 if (process.argv.includes('--write')) {
   // What costs money is a page of its own.
   if (idleGroups !== undefined) await write(groupsPage, idleGroups)
+  if (latency !== undefined) await write(latencyPage, latency)
   if (soaked !== undefined) {
     await write(upkeepPage, `${soaked.text}\n\n${machine.slice(0, machine.lastIndexOf(','))}.`)
     await writeFile(soakPlot, soaked.svg)

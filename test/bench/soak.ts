@@ -35,7 +35,7 @@ const never: Partial<Settings> = {
 }
 /** Less than the topic, so that each round reads from disk or page cache; enough for the chunks that are being read. */
 const littleCache: Partial<Settings> = { chunkCacheBytesMax: 8_388_608 }
-const readRounds = 7
+const readRounds = 15
 const readAppends = 24_000
 
 interface Sample {
@@ -181,7 +181,7 @@ class StoreWatch {
   }
 }
 
-async function readBeforeAndAfter(directory: string): Promise<string> {
+export async function readBeforeAndAfter(directory: string): Promise<string> {
   const bareDirectory = `${directory}-bare`
   await mkdir(bareDirectory)
   const bare = startChild('bare-server.ts', [bareDirectory])
