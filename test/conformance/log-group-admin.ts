@@ -293,6 +293,32 @@ export function groupAdminSuite(name: string, factory: StoresFactory): void {
         { groupPartitionsMax: 4, topicAgeMsMax: 0 },
       ))
 
+    it('who joins with more than fits into the group’s item is refused, and the others go on', () =>
+      withLog(factory, async ({ log }) => {
+        await createTopic(log, 2)
+        const long = Array.from({ length: 99 }, (_, at) => `${at}-${'x'.repeat(240)}`)
+        const subscription = { kind: 'topics' as const, topics: ['orders', ...long] }
+        const members: Member[] = []
+        for (let number = 1; ; number++) {
+          const member = new Member(log, `m${number}`)
+          const answer = await member.tryJoin({ subscription })
+          if (!answer.ok) {
+            refusedWith(answer, 'GROUP_MAX_SIZE_REACHED')
+            break
+          }
+          members.push(member)
+        }
+        assert.ok(members.length >= 10 && members.length <= 15, `${members.length} members`)
+        await settled(...members)
+        assert.equal(
+          members.reduce((sum, { held }) => sum + held.size, 0),
+          2,
+        )
+        await members[0]!.leave()
+        await settled(...members.slice(1))
+        await new Member(log, 'late').join({ subscription })
+      }))
+
     it('there are groupsMax groups and not one more, until one is deleted', () =>
       withLog(
         factory,
