@@ -35,7 +35,7 @@ const never: Partial<Settings> = {
 }
 /** Less than the topic, so that each round reads from disk or page cache; enough for the chunks that are being read. */
 const littleCache: Partial<Settings> = { chunkCacheBytesMax: 8_388_608 }
-const readRounds = 15
+const readRounds = 9
 const readAppends = 24_000
 
 interface Sample {
@@ -186,7 +186,6 @@ export async function readBeforeAndAfter(directory: string): Promise<string> {
   await mkdir(bareDirectory)
   const bare = startChild('bare-server.ts', [bareDirectory])
   await bare.call('fill', 64 * 1_048_576)
-  const barePort = await bare.call<number>('port')
 
   const unmerged = startServer(directory, { ...never, ...littleCache })
   const port = await unmerged.call<number>('port')
@@ -202,7 +201,7 @@ export async function readBeforeAndAfter(directory: string): Promise<string> {
     body: { kind: 'small', records: 1, valueBytes: 1_000 },
   } satisfies Load)
   await load.stop()
-  const before = await compareReads(port, barePort)
+  const before = await compareReads(unmerged, bare)
   await unmerged.stop()
   const store = new StoreWatch(directory)
   const { rows: rowsBefore, inline: inlineBefore } = await store.sample(0)
@@ -220,16 +219,20 @@ export async function readBeforeAndAfter(directory: string): Promise<string> {
   store.close()
 
   const merged = startServer(directory, { ...never, ...littleCache })
-  const after = await compareReads(await merged.call<number>('port'), barePort)
+  const after = await compareReads(merged, bare)
   await merged.stop()
   await bare.stop()
-  const line = (what: string, stored: string, { megabytesPerSecond, bareMegabytesPerSecond, ratio }: Reads) =>
-    `| ${what} | ${stored} | ${megabytesPerSecond.toFixed(0)} | ${bareMegabytesPerSecond.toFixed(0)} | ${ratio.toFixed(2)} |`
+  const line = (what: string, stored: string, reads: Reads) => {
+    const { megabytesPerSecond, bareMegabytesPerSecond, ratio, cpuSecondsPerGigabyte, bareCpuSecondsPerGigabyte } =
+      reads
+    const speed = `${megabytesPerSecond.toFixed(0)} | ${bareMegabytesPerSecond.toFixed(0)} | ${ratio.toFixed(2)}`
+    return `| ${what} | ${stored} | ${speed} | ${cpuSecondsPerGigabyte.toFixed(1)} | ${bareCpuSecondsPerGigabyte.toFixed(1)} |`
+  }
   return [
     `A whole topic of ${thousands(readAppends)} appends of one record of 1 KB (${megabytes(before.bytes)}), read over HTTP, a connection for each of ${partitions} partitions, 1 MiB at a time, beside a bare server that sends as many bytes of a file:`,
     '',
-    '| | stored as | MB/s | bare MB/s | ratio |',
-    '|:--|:--|--:|--:|--:|',
+    '| | stored as | MB/s | bare MB/s | ratio | CPU s/GB | bare CPU s/GB |',
+    '|:--|:--|--:|--:|--:|--:|--:|',
     line('before merging', `${thousands(rowsBefore)} rows, ${thousands(inlineBefore)} inline chunks`, before),
     line(
       'after',
@@ -245,18 +248,29 @@ interface Reads {
   readonly bareMegabytesPerSecond: number
   /** Of pairs of rounds. */
   readonly ratio: number
+  /** Of the server's process, which neighbours on the machine disturb less than its time. */
+  readonly cpuSecondsPerGigabyte: number
+  readonly bareCpuSecondsPerGigabyte: number
 }
 
-async function compareReads(port: number, barePort: number): Promise<Reads> {
+async function compareReads(server: Child, bare: Child): Promise<Reads> {
+  const port = await server.call<number>('port')
+  const barePort = await bare.call<number>('port')
+  const cpuSeconds = async (child: Child) => (await child.call<Usage>('usage')).cpuSeconds
+  const [cpuBefore, bareCpuBefore] = [await cpuSeconds(server), await cpuSeconds(bare)]
   const ours: number[] = []
   const bares: number[] = []
   let bytes = 0
+  let bytesRead = 0
+  let bareBytesRead = 0
   for (let round = 0; round <= readRounds; round++) {
     const startedMs = performance.now()
     bytes = await readWhole(port, topic, partitions)
     const betweenMs = performance.now()
     const bareBytes = await readBare(barePort, bytes, partitions)
     const endedMs = performance.now()
+    bytesRead += bytes
+    bareBytesRead += bareBytes
     if (round === 0) continue
     ours.push(bytes / 1e3 / (betweenMs - startedMs))
     bares.push(bareBytes / 1e3 / (endedMs - betweenMs))
@@ -266,6 +280,8 @@ async function compareReads(port: number, barePort: number): Promise<Reads> {
     megabytesPerSecond: median(ours),
     bareMegabytesPerSecond: median(bares),
     ratio: median(ours.map((our, index) => our / bares[index]!)),
+    cpuSecondsPerGigabyte: ((await cpuSeconds(server)) - cpuBefore) / (bytesRead / 1e9),
+    bareCpuSecondsPerGigabyte: ((await cpuSeconds(bare)) - bareCpuBefore) / (bareBytesRead / 1e9),
   }
 }
 
