@@ -8,7 +8,7 @@ import type { Counted, Step } from '../lib/log/observer.ts'
 
 export const metricsNamespace = 'Highwater'
 
-export type FunctionName = 'produce' | 'fetch' | 'consume' | 'admin' | 'maintain' | 'web'
+export type FunctionName = 'produce' | 'fetch' | 'consume' | 'admin' | 'maintain' | 'sweep' | 'web'
 
 export interface MetricEntry {
   readonly name: string

@@ -1,6 +1,6 @@
 /** A function of functions/, with a role and a log of its own. */
 import { join } from 'node:path'
-import { Duration, RemovalPolicy, Stack, Token, Validations } from 'aws-cdk-lib'
+import { Duration, RemovalPolicy, Stack, Tags, Token, Validations } from 'aws-cdk-lib'
 import { Effect, Policy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import {
   ApplicationLogLevel,
@@ -18,7 +18,7 @@ import type { Settings } from '../lib/core/settings.ts'
 import { bundlingOf } from './bundling.ts'
 import { settingsThatDiffer } from './contexts.ts'
 import { type FunctionName, type Permission, permissionsOf } from './permissions.ts'
-import type { HighwaterStorage } from './storage.ts'
+import { type HighwaterStorage, sweepTag } from './storage.ts'
 
 export const root = join(import.meta.dirname, '..')
 
@@ -62,6 +62,7 @@ const sizes: Readonly<Record<Exclude<FunctionName, 'web'>, Size>> = {
   admin: { memoryMb: 256, timeout: gatewayTimeout },
   // A round over every partition; it ends early and goes on at the next. A merge holds 32 MiB of batches, some of it twice.
   maintain: { memoryMb: 1_024, timeout: Duration.minutes(5) },
+  sweep: { memoryMb: 512, timeout: Duration.minutes(5) },
   // Someone waits for it before every request that is not in the gateway's cache.
   authorize: { memoryMb: 256, timeout: Duration.seconds(5) },
 }
@@ -147,6 +148,8 @@ export function roleOf(
     assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
     description: `Highwater: ${name}`,
   })
+  // The bucket's policy lets only this tag delete segments: it works across stacks, where a reference would be a circle.
+  if (name === 'sweep') Tags.of(role).add(sweepTag.key, sweepTag.value)
   const policies: Policy[] = []
   const policy = (id: string, statements: PolicyStatement[]): Policy | undefined => {
     if (statements.length === 0) return undefined

@@ -25,6 +25,9 @@ import { gatewayRoutes, type Work } from './routes.ts'
 import { HighwaterStorage } from './storage.ts'
 import { HighwaterWeb, type HighwaterWebProps } from './web-functions.ts'
 
+/** Each look costs 36 listings, two cents a month: objects that nobody names can wait. */
+const sweepIntervalMsDefault = 6 * 60 * 60 * 1_000
+
 export interface HighwaterProps {
   /**
    * Where the data is, such as in a stack of its own.
@@ -159,16 +162,22 @@ export class Highwater extends Construct {
         environment: { ...props.functions?.[name]?.environment, ...environment },
       })
     const maintain = make('maintain')
+    const sweep = make('sweep')
     const compute = props.compute === 'web' ? this.#web(common) : this.#functions(make, props)
     const { api, web, fetchStream, functionUrls } = compute
     this.url = compute.url
     if (api !== undefined) this.api = api
     if (web !== undefined) this.web = web
     if (functionUrls !== undefined) this.functionUrls = functionUrls
-    this.functions = { ...compute.functions, maintain }
+    this.functions = { ...compute.functions, maintain, sweep }
     this.maintenance = new Maintenance(this, 'Maintenance', {
       maintain,
       ...(settings.maintainIntervalMs === undefined ? {} : { intervalMs: settings.maintainIntervalMs }),
+    })
+
+    new Maintenance(this, 'Sweeping', {
+      maintain: sweep,
+      intervalMs: settings.sweepIntervalMs ?? sweepIntervalMsDefault,
     })
 
     const answering = [...Object.values(compute.functions), ...(fetchStream === undefined ? [] : [fetchStream])]
@@ -184,11 +193,11 @@ export class Highwater extends Construct {
     if (dashboard)
       this.dashboard = new Dashboard(this, 'Dashboard', {
         ...watched,
-        functions: [...answering, maintain],
+        functions: [...answering, maintain, sweep],
         logGroups: [
           ...(api === undefined ? [] : [api.accessLogs]),
           ...(web === undefined ? [] : [web.logGroup]),
-          ...[...answering, maintain].map(({ logGroup }) => logGroup),
+          ...[...answering, maintain, sweep].map(({ logGroup }) => logGroup),
         ],
         alarms: Object.values(this.alarms?.alarms ?? {}),
       })

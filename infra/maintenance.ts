@@ -1,4 +1,4 @@
-/** Runs the maintain function, again and again. */
+/** Runs the maintain function, or the sweep, again and again. */
 import { Duration } from 'aws-cdk-lib'
 import { PolicyDocument, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { Schedule, ScheduleExpression, TimeWindow } from 'aws-cdk-lib/aws-scheduler'
@@ -27,7 +27,7 @@ export class Maintenance extends Construct {
     this.interval = Duration.minutes(Math.max(1, Math.ceil(intervalMs / 60_000)))
     const role = new Role(this, 'Role', {
       assumedBy: new ServicePrincipal('scheduler.amazonaws.com'),
-      description: 'Highwater: starts the maintain function',
+      description: `Highwater: starts the ${maintain.name} function`,
       inlinePolicies: {
         Invoke: new PolicyDocument({
           statements: [
@@ -37,7 +37,7 @@ export class Maintenance extends Construct {
       },
     })
     this.schedule = new Schedule(this, 'Schedule', {
-      description: 'Highwater: upkeep',
+      description: `Highwater: ${maintain.name}`,
       schedule: ScheduleExpression.rate(this.interval),
       // Any minute will do: not all the world's logs in the first second of one.
       timeWindow: TimeWindow.flexible(Duration.minutes(1)),

@@ -7,7 +7,7 @@
  */
 import type { Settings } from '../lib/core/settings.ts'
 
-export type FunctionName = 'produce' | 'fetch' | 'consume' | 'admin' | 'maintain' | 'authorize' | 'web'
+export type FunctionName = 'produce' | 'fetch' | 'consume' | 'admin' | 'maintain' | 'sweep' | 'authorize' | 'web'
 
 export type Resource =
   /** Objects whose keys begin so. */
@@ -286,6 +286,62 @@ const maintain: readonly Permission[] = [
   },
 ]
 
+const superseded = 'There are segments older than sweepAgeMs, a day.'
+const graves = 'A topic was deleted.'
+
+const sweep: readonly Permission[] = [
+  { actions: ['s3:ListBucket'], on: { kind: 'bucket' }, why: 'Segments are looked at once, when they are old enough.' },
+  {
+    actions: ['s3:GetObject'],
+    on: segments,
+    why: 'A footer says which partitions may name the segment.',
+    rarely: superseded,
+  },
+  {
+    actions: ['s3:DeleteObject'],
+    on: segments,
+    why: 'What nothing names any more goes. Nobody else may.',
+    rarely: superseded,
+  },
+  {
+    actions: ['dynamodb:GetItem', 'dynamodb:PutItem'],
+    on: items('sweep'),
+    why: 'How far the last sweep came.',
+    rarely: superseded,
+  },
+  { actions: ['dynamodb:GetItem'], on: items('sweep'), why: 'How far the last sweep came.' },
+  {
+    actions: ['dynamodb:Query'],
+    on: items('candidates', 'graves'),
+    why: 'Segments that nothing may name any more, and topics that were deleted.',
+  },
+  {
+    actions: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'],
+    on: items('candidates'),
+    why: 'A candidate is forgotten with its object, or noted to be looked at again.',
+    rarely: superseded,
+  },
+  {
+    actions: ['dynamodb:UpdateItem', 'dynamodb:GetItem'],
+    on: items('heads/*'),
+    why: 'The fence is raised before anything goes; the tail is read after it.',
+    rarely: superseded,
+  },
+  { actions: ['dynamodb:Query'], on: items('rows/*'), why: 'What rows name stays.', rarely: superseded },
+  {
+    actions: ['dynamodb:Query', 'dynamodb:DeleteItem', 'dynamodb:GetItem'],
+    on: items('rows/*', 'inline/*', 'producers/*'),
+    why: 'What a deleted topic left.',
+    rarely: graves,
+  },
+  {
+    actions: ['dynamodb:PutItem', 'dynamodb:GetItem'],
+    on: items('graves'),
+    why: 'A grave that was emptied says so.',
+    rarely: graves,
+  },
+]
+
 const authorize: readonly Permission[] = [
   {
     actions: ['dynamodb:GetItem'],
@@ -300,6 +356,7 @@ const all: Readonly<Record<FunctionName, readonly Permission[]>> = {
   consume,
   admin,
   maintain,
+  sweep,
   authorize,
   web: [...produce, ...fetch, ...consume, ...admin],
 }

@@ -125,12 +125,25 @@ export class HighwaterStorage extends Construct {
         sid: 'SegmentsAreNotDeleted',
         effect: Effect.DENY,
         principals: [new AnyPrincipal()],
-        actions: ['s3:DeleteObject', 's3:DeleteObjectVersion'],
+        actions: ['s3:DeleteObjectVersion'],
         resources: [segments],
+      }),
+    )
+    this.bucket.addToResourcePolicy(
+      new PolicyStatement({
+        sid: 'SegmentsAreSweptOnly',
+        effect: Effect.DENY,
+        principals: [new AnyPrincipal()],
+        actions: ['s3:DeleteObject'],
+        resources: [segments],
+        conditions: { StringNotEquals: { [`aws:PrincipalTag/${sweepTag.key}`]: sweepTag.value } },
       }),
     )
   }
 }
+
+/** Of the one role that may delete segments. What it deletes is kept as a version for as long as the table can be restored. */
+export const sweepTag = { key: 'highwater:may', value: 'sweep' } as const
 
 function pin(resource: unknown, logicalId: string): void {
   ;(resource as CfnResource).overrideLogicalId(logicalId)

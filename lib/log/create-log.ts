@@ -8,6 +8,7 @@ import { fetchPart } from './part-fetch.ts'
 import { groupsPart } from './part-groups.ts'
 import { offsetsPart } from './part-offsets.ts'
 import { producePart } from './part-produce.ts'
+import { sweepPart } from './part-sweep.ts'
 import { upkeepPart } from './part-upkeep.ts'
 
 /**
@@ -24,5 +25,6 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
     ...adminPart(engine),
     ...groupsPart(engine),
     ...upkeepPart(engine),
+    ...sweepPart(engine),
   }
 }

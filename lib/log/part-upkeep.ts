@@ -1,4 +1,4 @@
-/** The part of a log that keeps it small: rolls, merges, retention, what is forgotten, and the sweep. Needs the groups, which it looks after, too. */
+/** The part of a log that keeps it small: rolls, merges, retention, and what is forgotten. Needs the groups, which it looks after, too. */
 import type { Engine } from './engine.ts'
 import { liveHead } from './fetch.ts'
 import { createGroups } from './groups.ts'
@@ -9,9 +9,8 @@ import { maintain, mergeBacklog } from './maintain.ts'
 import { mergePartition, mergePolicyOf } from './merge.ts'
 import { forgetProducers } from './producer-ids.ts'
 import { rollPartition } from './roll.ts'
-import { sweep } from './sweep.ts'
 
-type UpkeepMethods = 'roll' | 'merge' | 'mergeRolled' | 'forgetProducers' | 'maintain' | 'sweep'
+type UpkeepMethods = 'roll' | 'merge' | 'mergeRolled' | 'forgetProducers' | 'maintain'
 
 export function upkeepPart(engine: Engine): Pick<Log, UpkeepMethods> {
   const { context, topics, chunks, answer, ending } = engine
@@ -51,7 +50,5 @@ export function upkeepPart(engine: Engine): Pick<Log, UpkeepMethods> {
         return { ok: true, forgotten: await forgetProducers(context, found.key) }
       }, 'unseen'),
     maintain: (signal) => answer(() => maintain(engine, admin, instances, ending(signal)), 'unseen'),
-    sweep: (options = {}) =>
-      answer(async () => ({ ok: true, ...(await sweep(context, ending(options.signal), options.isDryRun)) }), 'unseen'),
   }
 }

@@ -52,7 +52,15 @@ describe('who may do what', () => {
   const roles = rolesOf(resources)
 
   it('gives every function a role of its own', () => {
-    assert.deepEqual([...roles.keys()].sort(), ['admin', 'authorize', 'consume', 'fetch', 'maintain', 'produce'])
+    assert.deepEqual([...roles.keys()].sort(), [
+      'admin',
+      'authorize',
+      'consume',
+      'fetch',
+      'maintain',
+      'produce',
+      'sweep',
+    ])
     const ids = ofType(resources, 'AWS::Lambda::Function').map(([, { Properties }]) => flat(Properties.Role))
     assert.equal(new Set(ids).size, ids.length)
   })
@@ -68,11 +76,11 @@ describe('who may do what', () => {
     assert.ok(!may(roles.get('produce'), 's3:GetObject', `${bucket}/segments/0/x`))
   })
 
-  it('lets those read segments that answer records, look for a time in them, or merge them', () => {
+  it('lets those read segments that answer records, look for a time in them, merge or sweep them', () => {
     for (const [name, statements] of roles)
       assert.equal(
         may(statements, 's3:GetObject', `${bucket}/segments/0/x`),
-        ['fetch', 'consume', 'admin', 'maintain'].includes(name),
+        ['fetch', 'consume', 'admin', 'maintain', 'sweep'].includes(name),
         name,
       )
   })
@@ -84,9 +92,9 @@ describe('who may do what', () => {
     assert.ok(!may(roles.get('fetch'), 's3:PutObject', `${bucket}/segments/0/x`))
   })
 
-  it('lets only produce, admin and maintain change a head, and nobody remove one', () => {
+  it('lets only produce, admin, maintain and sweep change a head, and nobody remove one', () => {
     for (const [name, statements] of roles) {
-      const isWriter = ['produce', 'admin', 'maintain'].includes(name)
+      const isWriter = ['produce', 'admin', 'maintain', 'sweep'].includes(name)
       assert.equal(may(statements, 'dynamodb:UpdateItem', table, 'heads/t/0'), isWriter, name)
       assert.ok(!may(statements, 'dynamodb:DeleteItem', table, 'heads/t/0'), name)
     }
@@ -162,7 +170,7 @@ describe('who may do what', () => {
   })
 
   it('says of every permission why', () => {
-    for (const name of ['produce', 'fetch', 'consume', 'admin', 'maintain', 'authorize', 'web'] as const)
+    for (const name of ['produce', 'fetch', 'consume', 'admin', 'maintain', 'sweep', 'authorize', 'web'] as const)
       for (const { why, rarely, actions } of permissionsOf(name, { autoCreateTopics: true })) {
         assert.match(why, /^[A-Z].{15,}\.$/, actions.join())
         if (rarely !== undefined) assert.match(rarely, /^[A-Z].+\.$/)
@@ -177,9 +185,19 @@ describe('deleting', () => {
     { compute: 'web' },
     { auth: 'api-keys' },
   ] as const)
-    it(`is allowed to no role with ${JSON.stringify(contexts)}`, () => {
+    it(`is allowed to no role but that of the sweep with ${JSON.stringify(contexts)}`, () => {
       const { resources } = synthesise(contexts)
-      for (const [role] of ofType(resources, 'AWS::IAM::Role'))
+      const sweeps = ofType(resources, 'AWS::IAM::Role').filter(([id]) => /SweepRole/.test(id))
+      assert.equal(sweeps.length, 1)
+      for (const [role] of sweeps)
+        assert.deepEqual(
+          statementsOf(resources, role)
+            .filter(({ Action }) => listOf(Action).some((action) => action.startsWith('s3:Delete')))
+            // In another stack than the bucket it names it by an import.
+            .map(({ Resource }) => /HighwaterSegments.*\/segments\/\*$/.test(flat(Resource))),
+          [true],
+        )
+      for (const [role] of ofType(resources, 'AWS::IAM::Role').filter(([id]) => !/SweepRole/.test(id)))
         for (const { Effect, Action, Resource } of statementsOf(resources, role))
           for (const action of listOf(Action))
             if (Effect === 'Allow' && (/^s3:(Delete|\*)/.test(action) || action === '*'))
@@ -192,7 +210,7 @@ describe('deleting', () => {
                 )
     })
 
-  it('is denied by the bucket itself, whatever a role allows', () => {
+  it('is denied by the bucket itself to all but the sweep, and of versions to everybody, whatever a role allows', () => {
     const { resources } = synthesise()
     const statements = resources.HighwaterSegmentsPolicy?.Properties.PolicyDocument.Statement as Statement[]
     const denied = statements.find(({ Sid }) => Sid === 'SegmentsAreNotDeleted')
@@ -202,9 +220,28 @@ describe('deleting', () => {
         Sid: 'SegmentsAreNotDeleted',
         Effect: 'Deny',
         Principal: { AWS: '*' },
-        Action: ['s3:DeleteObject', 's3:DeleteObjectVersion'],
+        Action: 's3:DeleteObjectVersion',
         Resource: `${bucket}/segments/*`,
       },
+    )
+    const swept = statements.find(({ Sid }) => Sid === 'SegmentsAreSweptOnly')
+    assert.deepEqual(
+      { ...swept, Resource: flat(swept?.Resource) },
+      {
+        Sid: 'SegmentsAreSweptOnly',
+        Effect: 'Deny',
+        Principal: { AWS: '*' },
+        Action: 's3:DeleteObject',
+        Resource: `${bucket}/segments/*`,
+        Condition: { StringNotEquals: { 'aws:PrincipalTag/highwater:may': 'sweep' } },
+      },
+    )
+    const tagged = ofType(resources, 'AWS::IAM::Role').filter(([, { Properties }]) =>
+      JSON.stringify(Properties.Tags ?? []).includes('highwater:may'),
+    )
+    assert.deepEqual(
+      tagged.map(([id]) => /SweepRole/.test(id)),
+      [true],
     )
   })
 })

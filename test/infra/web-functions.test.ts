@@ -22,8 +22,9 @@ describe('a Web Function', () => {
     const ours = ofType(resources, 'AWS::Lambda::Function')
       .map(([, { Properties }]) => String(Properties.Description))
       .filter((description) => description.startsWith('Highwater: '))
-    assert.deepEqual(ours, ['Highwater: maintain'])
-    one('AWS::Scheduler::Schedule')
+    assert.deepEqual([...ours].sort(), ['Highwater: maintain', 'Highwater: sweep'])
+    // Of both.
+    assert.equal(ofType(resources, 'AWS::Scheduler::Schedule').length, 2)
   })
 
   it('runs on the runtime of today, takes as many requests at once as it may, and gives a long poll time', () => {

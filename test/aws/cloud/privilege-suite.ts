@@ -54,14 +54,14 @@ export function privilegeSuite(
       assert.deepEqual(unused, [], 'allowed, never asked for, and infra/permissions.ts does not say when it is')
     })
 
-    test('no role but that of upkeep, which sweeps, allows deleting objects', (t) => {
+    test('no role but that of the sweep allows deleting objects', (t) => {
       const { cloud, stack } = given()
       if (cloud.recorder === undefined) return t.skip('requests are recorded on a cloud of our own')
       for (const deployed of stack.functions)
         for (const { action, resource } of allowedBy(stack.template, deployed)) {
           assert.ok(!action.includes('*'), action)
           if (action.startsWith('s3:Delete'))
-            assert.deepEqual([deployed.name, resource], ['maintain', 'bucket/segments/*'])
+            assert.deepEqual([deployed.name, resource], ['sweep', 'bucket/segments/*'])
         }
     })
   })

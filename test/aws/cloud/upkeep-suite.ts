@@ -16,5 +16,19 @@ export function upkeepSuite(given: () => { readonly cloud: Cloud; readonly stack
       assert.equal(round.ok, true)
       assert.ok(round.partitions > 10)
     })
+
+    test('sweeps, and leaves what is too young', async () => {
+      const { cloud, stack } = given()
+      const sweep = stack.functions.find(({ name }) => name === 'sweep')
+      assert.ok(sweep)
+      const path = `/2015-03-31/functions/${sweep.functionName}/invocations`
+      assert.deepEqual(await ask(cloud, 'lambda', 'POST', path, {}), {
+        ok: true,
+        candidates: 0,
+        deleted: 0,
+        damaged: 0,
+        isWhole: true,
+      })
+    })
   })
 }
