@@ -6,6 +6,7 @@ import {
   gigabyte,
   hoursPerMonth,
   httpApiRequestsOf,
+  readUnitBytes,
   secondsPerMonth,
   sumOf,
   times,
@@ -153,7 +154,7 @@ function upkeepOf(batchBytes: number, isInline: boolean, inlineUnits: number, ro
     s3Put: merged,
     s3Get: noted + objects + merged,
     dynamoDbWrite: inlineUnits + rowUnits + 2 * objects + 2 * merged * mergedRowUnits,
-    dynamoDbRead: (isInline ? 1 + (batchBytes + inlineItemOverheadBytes) / 4_096 : 0) + objects + rowUnits,
+    dynamoDbRead: (isInline ? (2 * (batchBytes + inlineItemOverheadBytes)) / readUnitBytes : 0) + objects + rowUnits,
     lambdaArmGbSecond: (workMs / 1_000) * assumed.upkeepMemoryGb,
   }
 }

@@ -4,7 +4,7 @@
  *
  * A segment costs one put, later one read by the merge, a note for the sweep (put, read, deleted), and the sweep's read of its footer; its
  * deletion is free. An inline chunk costs the write units of its item twice, since its deletion is billed as its put was, the read
- * units of the merge, and the read that its deletion needs. Where a segment is written anyway, one more chunk in it costs nothing.
+ * units of the merge, and again those of its deletion. Where a segment is written anyway, one more chunk in it costs nothing.
  */
 import { readUnitBytes, writeUnitBytes } from './cost.ts'
 import type { PriceList } from './prices.ts'
@@ -35,15 +35,12 @@ export function placeChunks(chunks: readonly ChunkToPlace[], prices: PriceList):
   return chunks.map((chunk) => !mustObject(chunk) && (chunk.placement === 'inline' || isInline))
 }
 
-/** In US dollars: put, read once to merge, read and deleted. */
+/** In US dollars: put, read to merge, read again and deleted. */
 export function inlineChunkCost(sizeBytes: number, prices: PriceList): number {
   const itemBytes = sizeBytes + inlineItemOverheadBytes
   const writeUnits = Math.ceil(itemBytes / writeUnitBytes)
   // A query is billed by the bytes of all it reads, not item by item.
-  return (
-    2 * writeUnits * prices.dynamoDbWrite +
-    (itemBytes / readUnitBytes + Math.ceil(itemBytes / readUnitBytes)) * prices.dynamoDbRead
-  )
+  return 2 * writeUnits * prices.dynamoDbWrite + 2 * (itemBytes / readUnitBytes) * prices.dynamoDbRead
 }
 
 /** In US dollars, the same for a segment, whatever it holds. */

@@ -14,7 +14,7 @@
 import type { Head, HeadKey } from '../core/head.ts'
 import { tailStart } from '../core/head.ts'
 import type { CandidateItem, Item } from '../core/items.ts'
-import { candidateKey, inlineKey, offsetSortKey, rowKey, rowsCollection } from '../core/items.ts'
+import { candidateKey, inlineCollection, inlineKey, offsetSortKey, rowKey, rowsCollection } from '../core/items.ts'
 import type { MergePlan, MergePolicy, StoredRow } from '../core/merge-plan.ts'
 import { MergePlanner } from '../core/merge-plan.ts'
 import type { EpochMs, Offset, SegmentId } from '../core/names.ts'
@@ -35,6 +35,7 @@ const chunkBytesTarget = 1_048_576
 const rowsPerQuery = 64
 /** Items that are noted or removed at the same time. */
 const removalsAtOnce = 16
+const inlinePerQuery = 128
 
 interface ChunkInTheMaking extends SegmentChunkInput {
   readonly baseOffset: Offset
@@ -201,13 +202,39 @@ export async function deleteRows(context: Context, key: HeadKey, rows: readonly 
 
 /** Inline chunks that no row which counts names, nor the tail. Anybody may do it twice. */
 export async function deleteInline(context: Context, key: HeadKey, ids: readonly SegmentId[]): Promise<void> {
-  await inParallel(ids, removalsAtOnce, async (id) => {
-    const itemKey = inlineKey(key.topicId, key.partition, id)
-    const item = await context.persist(() => context.metadata.get(itemKey))
-    if (item === undefined) return
-    const { version } = item
-    await context.persist(() => context.metadata.write([{ op: 'delete', key: itemKey, if: { version } }]))
+  const { topicId, partition } = key
+  const sorted = [...ids].sort()
+  for (let at = 0; at < sorted.length; at += inlinePerQuery) {
+    const some = sorted.slice(at, at + inlinePerQuery)
+    const versions = await inlineVersions(context, key, some)
+    await inParallel(some, removalsAtOnce, async (id) => {
+      const version = versions.get(id)
+      if (version === undefined) return
+      const itemKey = inlineKey(topicId, partition, id)
+      await context.persist(() => context.metadata.write([{ op: 'delete', key: itemKey, if: { version } }]))
+    })
+  }
+}
+
+/** Those that are there. They lie close together: a query is billed once for all that it reads, single reads are each rounded up. */
+async function inlineVersions(
+  context: Context,
+  { topicId, partition }: HeadKey,
+  sorted: readonly SegmentId[],
+): Promise<ReadonlyMap<string, string>> {
+  const { metadata } = context
+  const versions = new Map<string, string>()
+  const range = { from: sorted[0] ?? '', to: sorted[sorted.length - 1] ?? '', limit: 2 * sorted.length }
+  const items = await context.persist(() => metadata.query(inlineCollection(topicId, partition), range))
+  for (const { key, version } of items) versions.set(key.sort, version)
+  if (items.length < range.limit) return versions
+  // Others lie between them: what the query did not come to is asked for by itself.
+  await inParallel(sorted, removalsAtOnce, async (id) => {
+    if (versions.has(id)) return
+    const item = await context.persist(() => metadata.get(inlineKey(topicId, partition, id)))
+    if (item !== undefined) versions.set(id, item.version)
   })
+  return versions
 }
 
 /** Segments that are, or were about to be, named no longer: the sweep looks whether anything still names them. */

@@ -161,14 +161,16 @@ class Round {
     await inParallel([...keys.values()], readsAtOnce, async (key) =>
       named.set(headKeyText(key), await this.#named(key)),
     )
+    const free: SegmentId[] = []
     const unnamed: SegmentId[] = []
     for (const { id, index } of candidates) {
       const partitions = segmentPartitions(index).map((key) => named.get(headKeyText(key)))
       if (partitions.every((partition) => partition !== undefined && this.#context.rules.isFree(id, index, partition)))
-        await this.#delete(id)
+        free.push(id)
       else if (index.merged !== undefined && partitions.every((partition) => partition?.ids.has(id) === false))
         unnamed.push(id)
     }
+    await inParallel(free, readsAtOnce, (id) => this.#delete(id))
     return unnamed
   }
 

@@ -64,7 +64,7 @@ export interface CostRun {
 
 export const valueBytes = 1_000
 const requestsMaxDefault: Readonly<Record<Door, number>> = { functions: 8_000, gathered: 150_000 }
-const bytesMax = 192 * 1_048_576
+const bytesMax: Readonly<Record<Door, number>> = { functions: 192 * 1_048_576, gathered: 384 * 1_048_576 }
 const secondsMax = 86_400
 /** Rounds of upkeep in a run, a sweep in every fourth of them; from the eighth on it counts. */
 const rounds = 16
@@ -96,14 +96,14 @@ export async function costRun(load: Load, idle: IdleCost): Promise<CostRun> {
   const seconds = Math.min(
     secondsMax,
     (load.requestsMax ?? requestsMaxDefault[door]) / requestsPerSecond,
-    bytesMax / bytesPerSecond,
+    bytesMax[door] / bytesPerSecond,
   )
   const periodMs = (seconds * 1_000) / rounds
   const world = new CostWorld()
   const settings: Partial<Settings> = {
     mergeQuietMs: Math.round(Math.min(defaultSettings.mergeQuietMs, periodMs / 4)),
     sweepAgeMs: Math.max(1_000, Math.round(periodMs)),
-    lingerMs: isFunction ? 0 : gatherLingerMs,
+    ...(isFunction ? { lingerMs: 0 } : { lingerMs: gatherLingerMs, flushesInFlightMax: 16 }),
   }
   let rolls = 0
   const produced = world.metered(settings, (name) => {

@@ -19,7 +19,7 @@ const loads: readonly Load[] = [
   { ...functions, name: '10 records/s', recordsPerSecond: 10 },
   { ...functions, name: '100 KiB/s', recordsPerSecond: mib / 10.24 },
   { ...functions, name: '100 KiB/s, 1,000 a request', recordsPerSecond: mib / 10.24, recordsPerRequest: 1_000 },
-  { ...functions, name: '1 MiB/s', recordsPerSecond: mib, partitions: 8 },
+  { ...functions, name: '1 MiB/s', recordsPerSecond: mib, partitions: 4 },
   { ...functions, name: '1 MiB/s, 1,000 a request', recordsPerSecond: mib, recordsPerRequest: 1_000 },
   {
     ...functions,
@@ -28,23 +28,23 @@ const loads: readonly Load[] = [
     recordsPerRequest: 1_000,
     partitions: 2,
   },
-  { ...gathered, name: '1 record/s', recordsPerSecond: 1 },
-  { ...gathered, name: '10 records/s', recordsPerSecond: 10 },
-  { ...gathered, name: '100 KiB/s', recordsPerSecond: mib / 10.24 },
+  { ...gathered, name: '1 record/s', recordsPerSecond: 1, requestsMax: 8_000 },
+  { ...gathered, name: '10 records/s', recordsPerSecond: 10, requestsMax: 12_000 },
+  { ...gathered, name: '100 KiB/s', recordsPerSecond: mib / 10.24, requestsMax: 60_000 },
   { ...gathered, name: '1 MiB/s', recordsPerSecond: mib, partitions: 4 },
   {
     ...gathered,
     name: '10 MiB/s, 1,000 a request',
     recordsPerSecond: 10 * mib,
     recordsPerRequest: 1_000,
-    partitions: 8,
+    partitions: 2,
   },
   {
     ...gathered,
     name: '100 MiB/s, 1,000 a request',
     recordsPerSecond: 100 * mib,
     recordsPerRequest: 1_000,
-    partitions: 8,
+    partitions: 2,
   },
 ]
 const storedDays = 7
@@ -244,7 +244,8 @@ function othersTable(): string {
     if (row === undefined) return ''
     return usd(row.url + storage(row.run) + (door === 'gathered' ? serversUsd(row.run.load) : 0))
   }
-  return table(
+  const sources = others.map(({ name, source }) => `- **${name}**: ${source}`).join('\n')
+  const beside = table(
     ['load', 'functions, URL', 'servers', ...others.map(({ name }) => name)],
     names.map((name) => {
       const { load } = compared.find(({ run }) => run.load.name.replace(' *', '') === name)!.run
@@ -258,6 +259,7 @@ function othersTable(): string {
       ]
     }),
   )
+  return `${beside}\n\n${sources}`
 }
 
 const pricesTable = () =>

@@ -17,8 +17,8 @@ const kib = (units: number) => units * 1_024 - inlineItemOverheadBytes
 
 test('an inline chunk costs its write units twice, since its deletion is billed as its put, and the reads of the merge and of the deletion', () => {
   const { dynamoDbWrite, dynamoDbRead } = listPrices
-  assert.equal(inlineChunkCost(kib(1), listPrices), 2 * dynamoDbWrite + (1 / 4 + 1) * dynamoDbRead)
-  assert.equal(inlineChunkCost(kib(1) + 1, listPrices), 4 * dynamoDbWrite + (1_025 / 4_096 + 1) * dynamoDbRead)
+  assert.equal(inlineChunkCost(kib(1), listPrices), 2 * dynamoDbWrite + dynamoDbRead / 2)
+  assert.equal(inlineChunkCost(kib(1) + 1, listPrices), 4 * dynamoDbWrite + 2 * (1_025 / 4_096) * dynamoDbRead)
 })
 
 test('a segment costs its put, the reads of merge and sweep, and a note that is put, read and deleted', () => {
