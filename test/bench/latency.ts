@@ -130,7 +130,7 @@ function ascending(latency: Latency): Latency {
 /** As Markdown. */
 export async function latencyTable(): Promise<string> {
   const lines = [
-    `Milliseconds of ${appends.toLocaleString('en-US')} appends, one at a time: p50 / p99 / p99.9, **modelled**`,
+    `Milliseconds of ${appends.toLocaleString('en-US')} appends, one at a time: p50 / p99 / p99.9, **modelled**:`,
     '',
     '| append | durable | commit | produce | put + commit alone | p50 by that | a reader has it: same process | another process |',
     '|:--|--:|--:|--:|--:|--:|--:|--:|',
