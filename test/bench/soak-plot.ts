@@ -14,6 +14,7 @@ export function plot(title: string, seconds: readonly number[], panels: readonly
   const end = Math.max(1, ...seconds)
   const parts = panels.map((panel, index) => drawn(panel, seconds, end, 40 + index * panelHeight))
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="sans-serif" font-size="12" fill="#222">
+<title>What a log under upkeep holds, over time</title>
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="${left}" y="24" font-size="15">${title}</text>
 ${parts.join('\n')}
