@@ -144,9 +144,10 @@ function upkeepOf(batchBytes: number, isInline: boolean, inlineUnits: number, ro
   // Noted for the sweep and struck off again: one unit each, with a read between.
   const noted = isInline ? 0 : 1
   const objects = noted + merged
+  // What is read and struck off goes in parallel.
   const workMs =
-    rewrites * batchBytes * (assumed.mergeMsPerMb / 1e6 + 2 / assumed.transferBytesPerMs) +
-    (objects * (2 * assumed.getMs + assumed.metadataReadMs + 2 * assumed.metadataWriteMs)) / 2 +
+    rewrites * batchBytes * (assumed.mergeMsPerMb / 1e6 + 1.2 / assumed.transferBytesPerMs) +
+    (objects * (2 * assumed.getMs + assumed.metadataReadMs + 2 * assumed.metadataWriteMs)) / 8 +
     (isInline ? (assumed.metadataReadMs + assumed.metadataWriteMs) / 16 : 0) +
     rowUnits * assumed.metadataWriteMs +
     merged * (assumed.putMs + assumed.getMs + assumed.metadataWriteMs)
