@@ -146,7 +146,9 @@ async function moved(ports: LogPorts, key: HeadKey, row: Row): Promise<Row | und
     batches.push(bytes)
   }
   const { topicId, partition } = key
-  const chunk = { topicId, partition, batches, recordCount, maxTimestampMs: row.maxTimestampMs, baseOffset: row.first }
+  // Of the chunks, not of the row: a merge may have left out some of its records, which lay below the log start.
+  const maxTimestampMs = row.chunks.reduce((max, { ref }) => Math.max(max, decodeReference(ref).maxTimestampMs), -1)
+  const chunk = { topicId, partition, batches, recordCount, maxTimestampMs, baseOffset: row.first }
   const run = { topicId, partition, firstOffset: row.first, lastOffset: row.last }
   const plan = encodeSegment([chunk], ports.codecs, run)
   const id = segmentIdAt(ports.clock.now(), ports.random)
