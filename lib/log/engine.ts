@@ -65,7 +65,15 @@ export function createEngine(
         return await working
       } catch (error) {
         if (!(error instanceof Unavailable)) throw error
-        if (error.effects === 'none' || effects === 'unseen') return refusalOfUnavailable(error)
+        if (error.effects === 'none') return refusalOfUnavailable(error)
+        if (effects === 'unseen')
+          return refusal(
+            'STORAGE_UNAVAILABLE',
+            `The storage did not answer (${error.message}); to ask again does no harm.`,
+            {
+              retryAfterMs: 1_000,
+            },
+          )
         return refusal(
           'OUTCOME_UNKNOWN',
           `The storage did not answer; the change may have been made (${error.message}).`,
