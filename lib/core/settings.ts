@@ -120,14 +120,6 @@ export const settingsTable = {
     max: 17_179_869_184,
     meaning: 'Chunks kept in memory for readers, by reference. Committed chunks never change.',
   },
-  chunkReadWholeBytesMax: {
-    default: 8_388_608,
-    unit: 'bytes',
-    min: 4_096,
-    max: 67_108_864,
-    meaning:
-      "Chunks up to this size are read whole; of a larger one the segment's index is read first and then only the range that is needed.",
-  },
   headPollMsMin: {
     default: 20,
     unit: 'ms',

@@ -9,6 +9,9 @@ import { type Parsed, parseJson, shown } from './v2-embedded.ts'
 import { isFields, isWhole } from './v2-records.ts'
 import { v2BinaryType, v2JsonType, v2Refusal, v2Type } from './v2-types.ts'
 
+/** Of everything that an instance has. */
+export const instancePath = '/consumers/{group}/instances/{instance}'
+
 export const consumerTags: readonly string[] = ['Kafka REST v2']
 
 /** Partitions, offsets and topics that one body may name (D8); a partition takes about a hundred bytes of it. */

@@ -9,6 +9,7 @@ import {
   done,
   empty204,
   type Fields,
+  instancePath,
   listOf,
   offsetSchema,
   parseOffset,
@@ -23,8 +24,6 @@ import {
 import { type Parsed, shown } from './v2-embedded.ts'
 import { v2Reply, v2Response } from './v2-types.ts'
 import { parseTimestamp } from './v3-record-fields.ts'
-
-const instancePath = '/consumers/{group}/instances/{instance}'
 
 export const v2ConsumerOffsetRoutes: readonly Route[] = [
   {

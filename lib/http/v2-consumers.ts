@@ -12,6 +12,7 @@ import {
   done,
   empty204,
   type Fields,
+  instancePath,
   listOf,
   parsePartition,
   partitionsSchema,
@@ -24,8 +25,6 @@ import { v2ConsumerOffsetRoutes } from './v2-consumers-offsets.ts'
 import { v2ConsumerRecordRoutes } from './v2-consumers-records.ts'
 import { type Parsed, shown } from './v2-embedded.ts'
 import { v2Refusal, v2Reply, v2Response } from './v2-types.ts'
-
-const instancePath = '/consumers/{group}/instances/{instance}'
 
 export const v2ConsumerRoutes: readonly Route[] = [
   {

@@ -40,6 +40,9 @@ export const logRules: LogRules = {
   spansToMerge,
 }
 
+/** Partitions that a process keeps in mind for its next merges (D8). */
+export const rolledMax = 10_000
+
 export class Context implements LogPorts {
   readonly objects: Objects
   readonly metadata: Metadata
@@ -52,7 +55,10 @@ export class Context implements LogPorts {
   readonly heads: Heads
   /** Tells waiting fetches of commits in this process. */
   readonly commits = new Watch()
-  /** Partitions whose tail this process rolled since they were last merged. */
+  /**
+   * Partitions whose tail this process rolled since they were last merged, at most `rolledMax`: a function that never merges keeps no
+   * more, and what is left out the round of upkeep finds.
+   */
   readonly rolled = new Map<string, HeadKey>()
   /** Tells waiting polls of changes of groups in this process, by group name. */
   readonly groups = new Notices()

@@ -17,7 +17,7 @@ import { decodeReference } from '../core/reference.ts'
 import type { Row } from '../core/row.ts'
 import { parseRow } from '../core/row.ts'
 import type { Context } from './context.ts'
-import { headKeyText } from './context.ts'
+import { headKeyText, rolledMax } from './context.ts'
 
 const underWay = new WeakMap<Context, Map<string, Promise<number>>>()
 
@@ -52,7 +52,8 @@ async function rollOnce(context: Context, key: HeadKey): Promise<number> {
   if (answer.head !== undefined) context.heads.note(answer.head)
   if (!answer.applied) return 0
   context.observe?.count('rolls', 1)
-  if (entries.length > 0) context.rolled.set(headKeyText(key), { topicId: key.topicId, partition: key.partition })
+  if (entries.length > 0 && context.rolled.size < rolledMax)
+    context.rolled.set(headKeyText(key), { topicId: key.topicId, partition: key.partition })
   for (const [producer, state] of Object.entries(head.producers) as [ProducerKey, ProducerState][]) {
     const newest = state.batches[state.batches.length - 1]
     if (newest !== undefined && newest.base < head.boundary) await evict(context, head, producer, state)
