@@ -1,11 +1,12 @@
 /** Upkeep of the whole log, a partition, an instance and a group at a time. What it does costs speed when it is late, never records. */
 import type { HeadKey } from '../core/head.ts'
+import type { EffectiveConfig } from '../core/topic.ts'
 import { effectiveConfig } from '../core/topic.ts'
 import type { Engine } from './engine.ts'
 import type { GroupAdmin } from './group-admin.ts'
 import type { InstanceUpkeep } from './instance-upkeep.ts'
 import type { Maintained } from './log.ts'
-import { mergePartition, mergePolicyOf } from './merge.ts'
+import { mergePartition } from './merge.ts'
 import { forgetProducers } from './producer-ids.ts'
 import { retainPartition } from './retention.ts'
 import { sweepInline } from './sweep.ts'
@@ -14,11 +15,15 @@ import { sweepInline } from './sweep.ts'
 const mergesPerRound = 8
 
 /** Merges until nothing more is worth it, or a round's share is done. Answers how many rows became others. */
-export async function mergeBacklog({ context, chunks }: Engine, key: HeadKey, signal: AbortSignal): Promise<number> {
-  const policy = mergePolicyOf(context)
+export async function mergeBacklog(
+  { context, chunks }: Engine,
+  key: HeadKey,
+  config: EffectiveConfig,
+  signal: AbortSignal,
+): Promise<number> {
   let rows = 0
   for (let merges = 0; merges < mergesPerRound && !signal.aborted; merges++) {
-    const merged = await mergePartition(context, chunks, key, policy)
+    const merged = await mergePartition(context, chunks, key, config)
     if (merged === undefined) break
     rows += merged.rows
   }
@@ -36,7 +41,8 @@ export async function maintain(
   const { context, topics } = engine
   const done = { partitions: 0, forgotten: 0, rowsRemoved: 0, rowsMerged: 0 }
   for (const topic of await topics.list()) {
-    const { retentionMs, retentionBytes, cleanupPolicy } = effectiveConfig(topic)
+    const config = effectiveConfig(topic)
+    const { retentionMs, retentionBytes, cleanupPolicy } = config
     // What a compacted topic holds does not grow old.
     const limits = cleanupPolicy.isDelete
       ? { retentionMs, retentionBytes }
@@ -45,7 +51,7 @@ export async function maintain(
       const key = { topicId: topic.id, partition }
       done.forgotten += await forgetProducers(context, key)
       done.rowsRemoved += await retainPartition(context, key, limits)
-      done.rowsMerged += await mergeBacklog(engine, key, signal)
+      done.rowsMerged += await mergeBacklog(engine, key, config, signal)
       done.partitions++
     }
   }

@@ -1,4 +1,5 @@
 /** The part of a log that keeps it small: rolls, merges, retention, and what is forgotten. Needs the groups, which it looks after, too. */
+import { effectiveConfig } from '../core/topic.ts'
 import type { Engine } from './engine.ts'
 import { liveHead } from './fetch.ts'
 import { createGroups } from './groups.ts'
@@ -6,7 +7,7 @@ import { InstanceStore } from './instance-store.ts'
 import { InstanceUpkeep } from './instance-upkeep.ts'
 import type { Log } from './log.ts'
 import { maintain, mergeBacklog } from './maintain.ts'
-import { mergePartition, mergePolicyOf } from './merge.ts'
+import { mergePartition } from './merge.ts'
 import { forgetProducers } from './producer-ids.ts'
 import { rollPartition } from './roll.ts'
 
@@ -28,18 +29,22 @@ export function upkeepPart(engine: Engine): Pick<Log, UpkeepMethods> {
       answer(async () => {
         const found = await liveHead(context, topics, topic, partition)
         if (!found.ok) return found
-        const merged = await mergePartition(context, chunks, found.key, mergePolicyOf(context))
+        const merged = await mergePartition(context, chunks, found.key, effectiveConfig(found.topic))
         return { ok: true, rows: merged?.rows ?? 0, bytes: merged?.bytes ?? 0 }
       }, 'unseen'),
     mergeRolled: (signal) =>
       answer(async () => {
         const ended = ending(signal)
+        const rolled = [...context.rolled]
+        if (rolled.length === 0) return { ok: true, rows: 0 }
+        const configs = new Map((await topics.list()).map((topic) => [topic.id, effectiveConfig(topic)]))
         let rows = 0
-        for (const [text, key] of [...context.rolled]) {
+        for (const [text, key] of rolled) {
           if (ended.aborted) break
           // Taken out before: what rolls meanwhile comes again.
           context.rolled.delete(text)
-          rows += await mergeBacklog(engine, key, ended)
+          const config = configs.get(key.topicId)
+          if (config !== undefined) rows += await mergeBacklog(engine, key, config, ended)
         }
         return { ok: true, rows }
       }, 'unseen'),

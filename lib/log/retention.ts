@@ -10,8 +10,10 @@ import { rowBytes } from '../core/merge-plan.ts'
 import type { Offset } from '../core/names.ts'
 import { parseRow } from '../core/row.ts'
 import type { EffectiveConfig } from '../core/topic.ts'
+import { inlineOf, noteCandidates, segmentsOf } from './candidates.ts'
 import type { Context } from './context.ts'
-import { deleteInline, deleteRows, inlineOf, noteCandidates, segmentsOf } from './merge.ts'
+import { deleteInline } from './inline-chunks.ts'
+import { deleteRows, rowsDown, rowsUp } from './rows.ts'
 
 const rowsPerQuery = 64
 
@@ -76,36 +78,12 @@ async function removeBelow(context: Context, head: Head): Promise<number> {
     )
     const rows = items.map(({ version, value }): StoredRow => ({ version, row: parseRow(value) }))
     if (rows.length === 0) break
-    await noteCandidates(context, segmentsOf(rows))
+    const first = Math.min(...rows.map(({ row }) => row.first))
+    await noteCandidates(context, segmentsOf(rows), { key: head, first, last: rows[rows.length - 1]!.row.last })
     await deleteInline(context, head, inlineOf(rows))
     await deleteRows(context, head, rows)
     removed += rows.length
     if (rows.length < rowsPerQuery) break
   }
   return removed
-}
-
-async function* rowsUp(context: Context, key: HeadKey, from: Offset): AsyncGenerator<StoredRow> {
-  let next = offsetSortKey(from)
-  while (true) {
-    const items = await context.persist(() =>
-      context.metadata.query(rowsCollection(key.topicId, key.partition), { from: next, limit: rowsPerQuery }),
-    )
-    for (const { version, value } of items) yield { version, row: parseRow(value) }
-    const last = items[items.length - 1]
-    if (items.length < rowsPerQuery || last === undefined) return
-    next = offsetSortKey(Number(last.key.sort) + 1)
-  }
-}
-
-async function* rowsDown(context: Context, key: HeadKey, from: Offset, to: Offset): AsyncGenerator<StoredRow> {
-  let next = from
-  while (next >= to) {
-    const range = { from: offsetSortKey(to), to: offsetSortKey(next), limit: rowsPerQuery, reverse: true }
-    const items = await context.persist(() => context.metadata.query(rowsCollection(key.topicId, key.partition), range))
-    for (const { version, value } of items) yield { version, row: parseRow(value) }
-    const last = items[items.length - 1]
-    if (items.length < rowsPerQuery || last === undefined) return
-    next = Number(last.key.sort) - 1
-  }
 }

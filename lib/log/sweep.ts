@@ -40,10 +40,10 @@ import type { SegmentIndex } from '../core/segment-index.ts'
 import { decodeSegmentTail, sizeByFooter } from '../core/segment-index.ts'
 import type { Named } from '../core/sweep-rule.ts'
 import { rowIds } from '../core/sweep-rule.ts'
+import { noteCandidates, segmentsOf } from './candidates.ts'
 import type { Context } from './context.ts'
 import { headKeyText } from './context.ts'
 import { inParallel } from './in-parallel.ts'
-import { noteCandidates, segmentsOf } from './merge.ts'
 
 /** Candidates that are looked at together: what is read of heads and rows is shared by them. */
 const candidatesPerLook = 500
