@@ -34,8 +34,6 @@ interface Placed {
 
 export class Chunks {
   readonly #context: Context
-  readonly #cache = new Map<ChunkReference, Uint8Array>()
-  #cachedBytes = 0
   /** Chunks that are being read. */
   readonly #underWay = new Map<ChunkReference, Promise<Uint8Array | undefined>>()
 
@@ -48,14 +46,11 @@ export class Chunks {
     const missing: Placed[] = []
     for (const span of spans) {
       const { ref } = span
-      const cached = this.#cache.get(ref)
-      if (cached !== undefined) {
-        this.#cache.delete(ref)
-        this.#cache.set(ref, cached)
-      } else if (!this.#underWay.has(ref)) missing.push({ span, place: decodeReference(ref) })
+      if (this.#context.chunkCache.get(ref) === undefined && !this.#underWay.has(ref))
+        missing.push({ span, place: decodeReference(ref) })
     }
     for (const run of adjacentRuns(missing)) this.#begin(key, run)
-    return Promise.all(spans.map(({ ref }) => this.#underWay.get(ref) ?? this.#cache.get(ref)))
+    return Promise.all(spans.map(({ ref }) => this.#underWay.get(ref) ?? this.#context.chunkCache.get(ref)))
   }
 
   /**
@@ -77,7 +72,7 @@ export class Chunks {
   #begin(key: HeadKey, run: readonly Placed[]): void {
     const reading = (run[0]?.place.isInline === true ? this.#readInline(key, run) : this.#readRun(run)).then(
       (found) => {
-        for (const [ref, chunk] of found) this.#keep(ref, run.length === 1 ? chunk : chunk.slice())
+        for (const [ref, chunk] of found) this.#context.chunkCache.keep(ref, run.length === 1 ? chunk : chunk.slice())
         return found
       },
     )
@@ -163,18 +158,6 @@ export class Chunks {
     }
     if (next > span.end - span.base)
       throw damaged(position, `${next} offsets where ${span.end - span.base} were committed`)
-  }
-
-  #keep(ref: ChunkReference, bytes: Uint8Array): void {
-    const max = this.#context.settings.chunkCacheBytesMax
-    if (bytes.byteLength > max || this.#cache.has(ref)) return
-    this.#cache.set(ref, bytes)
-    this.#cachedBytes += bytes.byteLength
-    for (const [oldest, old] of this.#cache) {
-      if (this.#cachedBytes <= max) return
-      this.#cache.delete(oldest)
-      this.#cachedBytes -= old.byteLength
-    }
   }
 }
 

@@ -10,6 +10,7 @@ import { findInRows, rowThatCounts } from '../core/row.ts'
 import type { Settings } from '../core/settings.ts'
 import { isFree, tailIds } from '../core/sweep-rule.ts'
 import type { Clock, Metadata, Objects, Random } from '../ports.ts'
+import { ChunkCache } from './chunk-cache.ts'
 import { Heads } from './heads.ts'
 import type { LogPorts } from './log.ts'
 import type { Observer } from './observer.ts'
@@ -53,6 +54,7 @@ export class Context implements LogPorts {
   readonly settings: Settings
   readonly rules: LogRules
   readonly heads: Heads
+  readonly chunkCache: ChunkCache
   /** Tells waiting fetches of commits in this process. */
   readonly commits = new Watch()
   /**
@@ -74,6 +76,7 @@ export class Context implements LogPorts {
     this.#report = ports.report ?? unreported
     if (ports.observe !== undefined) this.observe = ports.observe
     this.settings = settings
+    this.chunkCache = new ChunkCache(settings.chunkCacheBytesMax)
     this.rules = rules
     this.heads = new Heads(ports.metadata, ports.clock, (read) => {
       this.observe?.count('headsRead', 1)

@@ -216,8 +216,11 @@ class Fetching {
   }
 
   /** Undefined where there is none, or one of a deleted topic. */
-  async #readHead({ key }: Lane): Promise<Head | undefined> {
+  async #readHead({ key, head: before }: Lane): Promise<Head | undefined> {
     if (key === undefined) return undefined
+    // A commit of this process brought its head along: that it is newer is enough.
+    const known = this.#context.heads.known(key)
+    if (before !== undefined && known !== undefined && known.hw > before.hw && !known.isDeleted) return known
     const head = await timed(this.#context, 'head', () => this.#context.heads.read(key))
     return head === undefined || head.isDeleted ? undefined : head
   }

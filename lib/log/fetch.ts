@@ -63,8 +63,10 @@ export async function fetch(
   const recordsMax = Math.max(1, request.recordsMax ?? Number.POSITIVE_INFINITY)
   const untilMs = clock.now() + Math.min(request.waitMs ?? 0, settings.fetchWaitMsMax)
   let pollMs = settings.headPollMsMin
+  let woken: FoundHead | undefined
   while (true) {
-    const found = await timed(context, 'head', () => liveHead(context, topics, request.topic, request.partition))
+    const found =
+      woken ?? (await timed(context, 'head', () => liveHead(context, topics, request.topic, request.partition)))
     if (!found.ok) return found
     const { key, head, topic } = found
     if (request.topicId !== undefined && request.topicId !== topic.id)
@@ -92,6 +94,9 @@ export async function fetch(
     if (leftMs <= 0 || request.signal?.aborted === true) return { ...answer, batches: [], nextOffset: request.offset }
     const waitMs = settings.isSoleProcess ? leftMs : Math.min(leftMs, pollMs)
     await timed(context, 'wait', () => waitForCommit(context, key, head.hw, waitMs, request.signal))
+    // A commit of this process brought its head along: nothing needs to be asked, that it is there is enough.
+    const known = context.heads.known(key)
+    woken = known !== undefined && known.hw > head.hw && !known.isDeleted ? { ...found, head: known } : undefined
     pollMs = Math.min(pollMs * 2, settings.headPollMsMax)
   }
 }

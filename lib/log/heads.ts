@@ -35,6 +35,11 @@ export class Heads {
     return seen !== undefined && seen.atMs >= sinceMs ? seen.head : this.read(key)
   }
 
+  /** The newest head that this process knows, however old. */
+  known(key: HeadKey): Head | undefined {
+    return this.#seen.get(textOf(key))?.head
+  }
+
   /** Remembers an answered head, current at `atMs`, unless a newer one is known (H3: hw and rolls never go back). */
   note(head: Head, atMs: EpochMs = this.#clock.now()): void {
     const text = textOf(head)

@@ -19,6 +19,10 @@ export class Notices {
     }
   }
 
+  isWatched(text: string): boolean {
+    return this.#waiting.has(text)
+  }
+
   notify(text: string): void {
     const waiters = this.#waiting.get(text)
     if (waiters === undefined) return
@@ -36,6 +40,11 @@ export class Watch {
 
   watch(key: HeadKey, wake: () => void): () => void {
     return this.#notices.watch(`${key.topicId}/${key.partition}`, wake)
+  }
+
+  /** Does anybody wait in this process? */
+  isWatched(key: HeadKey): boolean {
+    return this.#notices.isWatched(`${key.topicId}/${key.partition}`)
   }
 
   notify(key: HeadKey): void {
