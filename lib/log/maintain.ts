@@ -1,6 +1,6 @@
 /** Upkeep of the whole log, a partition, an instance and a group at a time. What it does costs speed when it is late, never records. */
 import type { HeadKey } from '../core/head.ts'
-import type { EffectiveConfig } from '../core/topic.ts'
+import type { EffectiveConfig, Topic } from '../core/topic.ts'
 import { effectiveConfig } from '../core/topic.ts'
 import type { Engine } from './engine.ts'
 import type { GroupAdmin } from './group-admin.ts'
@@ -8,6 +8,7 @@ import type { InstanceUpkeep } from './instance-upkeep.ts'
 import type { Maintained } from './log.ts'
 import { mergePartition } from './merge.ts'
 import { forgetProducers } from './producer-ids.ts'
+import type { RetentionLimits } from './retention.ts'
 import { retainPartition } from './retention.ts'
 import { sweepInline } from './sweep.ts'
 
@@ -31,6 +32,40 @@ export async function mergeBacklog(
   return rows
 }
 
+/** What was done to partitions. */
+export interface PartitionsMaintained {
+  /** Producers and idempotency keys. */
+  readonly forgotten: number
+  /** Rows that lay below the log start. */
+  readonly rowsRemoved: number
+  /** Rows that became others. */
+  readonly rowsMerged: number
+}
+
+/** All that is done to one partition. Each step may be the last: what is left undone is done the next time. */
+export async function maintainPartition(
+  engine: Engine,
+  topic: Topic,
+  partition: number,
+  signal: AbortSignal,
+): Promise<PartitionsMaintained> {
+  const { context } = engine
+  const key = { topicId: topic.id, partition }
+  const config = effectiveConfig(topic)
+  return {
+    forgotten: await forgetProducers(context, key),
+    rowsRemoved: await retainPartition(context, key, retentionOf(config)),
+    rowsMerged: await mergeBacklog(engine, key, config, signal),
+  }
+}
+
+/** What a compacted topic holds does not grow old. */
+function retentionOf({ retentionMs, retentionBytes, cleanupPolicy }: EffectiveConfig): RetentionLimits {
+  return cleanupPolicy.isDelete
+    ? { retentionMs, retentionBytes }
+    : { retentionMs: Number.POSITIVE_INFINITY, retentionBytes: Number.POSITIVE_INFINITY }
+}
+
 /** One round over all live topics, then over all groups; ends early, with what was done, when `signal` aborts. */
 export async function maintain(
   engine: Engine,
@@ -38,23 +73,15 @@ export async function maintain(
   instances: InstanceUpkeep,
   signal: AbortSignal,
 ): Promise<{ ok: true } & Maintained> {
-  const { context, topics } = engine
   const done = { partitions: 0, forgotten: 0, rowsRemoved: 0, rowsMerged: 0 }
-  for (const topic of await topics.list()) {
-    const config = effectiveConfig(topic)
-    const { retentionMs, retentionBytes, cleanupPolicy } = config
-    // What a compacted topic holds does not grow old.
-    const limits = cleanupPolicy.isDelete
-      ? { retentionMs, retentionBytes }
-      : { retentionMs: Number.POSITIVE_INFINITY, retentionBytes: Number.POSITIVE_INFINITY }
+  for (const topic of await engine.topics.list())
     for (let partition = 0; partition < topic.partitions && !signal.aborted; partition++) {
-      const key = { topicId: topic.id, partition }
-      done.forgotten += await forgetProducers(context, key)
-      done.rowsRemoved += await retainPartition(context, key, limits)
-      done.rowsMerged += await mergeBacklog(engine, key, config, signal)
+      const one = await maintainPartition(engine, topic, partition, signal)
+      done.forgotten += one.forgotten
+      done.rowsRemoved += one.rowsRemoved
+      done.rowsMerged += one.rowsMerged
       done.partitions++
     }
-  }
   // Instances first: a group may have been theirs alone.
   const instancesRemoved = await instances.removeExpired(signal)
   const looked = await groups.maintain(signal)
