@@ -136,6 +136,8 @@ async function waitForCommit(
   const unwatch = context.commits.watch(key, wake)
   signal?.addEventListener('abort', wake)
   try {
+    // Committed since the head was read, and before it was watched.
+    if ((context.heads.known(key)?.hw ?? 0) > hw) return
     if (context.settings.isSoleProcess) {
       const head = await context.heads.read(key)
       if (head === undefined || head.hw > hw || head.isDeleted) return

@@ -126,7 +126,6 @@ async function flushChunks(
   fencedAttempt: number,
   progress: FlushProgress,
 ): Promise<void> {
-  const sinceMs = context.clock.now() - context.settings.headAgeMsMax
   const uploads = upload(context, chunks, above)
   void Promise.all(uploads).then(
     (uploaded) => {
@@ -140,7 +139,8 @@ async function flushChunks(
   await Promise.all(
     partitions.map(async (indexes) => {
       const key = chunkAt(chunks, indexes[0] ?? 0).key
-      // The head is refreshed beside the upload, where the read costs no time.
+      const sinceMs = context.heads.believedSinceMs(key)
+      // Where it is too old to be believed, the head is read beside the upload, where that costs no time.
       const refreshing = context.heads.recent(key, sinceMs).catch(ignoreUnavailable)
       const gaps: Unit[] = []
       // The place in the partition's queue is taken before the upload, so that commits keep the order of flushes.
@@ -159,7 +159,7 @@ async function flushChunks(
         await commitUnits(context, key, units, sinceMs, (unit, outcome) => {
           if (outcome.kind === 'fenced') fenced.push({ chunk: unit.chunk, minSegment: outcome.minSegment })
           else if (outcome.kind === 'gap') gaps.push(unit)
-          else settleChunk(context, unit.chunk, outcome)
+          else settleUnit(context, unit, outcome)
         })
       })
       unattempted--
@@ -343,7 +343,7 @@ async function commitAfterGap(
     await queue.run(unit.chunk.key, () =>
       commitUnits(context, unit.chunk.key, [unit], context.clock.now(), (_, outcome) => {
         if (outcome.kind === 'fenced') fenced.push({ chunk: unit.chunk, minSegment: outcome.minSegment })
-        else if (outcome.kind !== 'gap') settleChunk(context, unit.chunk, outcome)
+        else if (outcome.kind !== 'gap') settleUnit(context, unit, outcome)
         else if (isLast) {
           const first = unit.producer?.claim.first
           settleChunk(context, unit.chunk, {
@@ -367,6 +367,29 @@ async function nextCommit(context: Context, key: HeadKey, waitMs: number): Promi
   const unwatch = context.commits.watch(key, () => abort.abort(committed))
   await context.clock.sleep(waitMs, abort.signal)
   unwatch()
+}
+
+/** Tells every append of the unit, and hands its bytes to readers of this process who wait for them. */
+function settleUnit(context: Context, { chunk, ref }: Unit, outcome: CommitOutcome): void {
+  if (outcome.kind === 'committed' && !outcome.isDuplicate && context.commits.isWatched(chunk.key))
+    context.chunkCache.keep(ref, withAbsoluteOffsets(chunk, outcome.base))
+  settleChunk(context, chunk, outcome)
+}
+
+/** A copy, made only for those who wait: a store may still hold the buffers that it was given. */
+function withAbsoluteOffsets(chunk: Chunk, base: Offset): Uint8Array {
+  const bytes = new Uint8Array(chunk.sizeBytes)
+  let at = 0
+  let next = base
+  for (const append of chunk.appends) {
+    bytes.set(append.bytes, at)
+    for (const header of append.headers) {
+      rebaseBatch(bytes, at + header.position, next)
+      next += header.recordCount
+    }
+    at += append.bytes.byteLength
+  }
+  return bytes
 }
 
 /** Tells every append of the chunk; each gets its own offset. */
