@@ -10,12 +10,13 @@
  *     producerFloor  producer ids below it that are not known here may have been forgotten (P4)
  *     leaseEpoch, lease   see lease.ts
  *     minSegment     fence of the sweep: chunks of older segments can no longer be committed
+ *     cleanedTo      key compaction came so far; absent where it never ran (K2, row.ts)
  *     isDeleted      the topic's deletion mark
  *
  * H1 exactly once: a reference committed at roll g stays in the tail while rolls is g or g + 1; a repeat arriving later saw
  *    at most g and is refused by `rolls <= seen + 1`. Three parts, all needed: the reference, the bound, the generation.
  * H2 the store assigns the base offset: the write that makes a record visible is the one that gives it its offset.
- * H3 hw, start, rolls, leaseEpoch, producerFloor and minSegment never go back.
+ * H3 hw, start, rolls, leaseEpoch, producerFloor, minSegment and cleanedTo never go back.
  *
  * `decideHead` is the rule. Adapters that cannot run it inside the store encode it as a condition; a property test holds the
  * encodings together.
@@ -44,6 +45,8 @@ export interface Head extends HeadKey {
   readonly leaseEpoch: number
   readonly lease?: Lease
   readonly minSegment: SegmentId | ''
+  /** K2. Absent where no pass has finished, so that such a head stays as small as it was. */
+  readonly cleanedTo?: Offset
   readonly isDeleted: boolean
 }
 
@@ -142,6 +145,14 @@ export interface FenceCommand {
   readonly minSegment: SegmentId
 }
 
+/** A pass of key compaction is done: the rows below `to` are stamped (K2). */
+export interface CleanCommand {
+  readonly kind: 'clean'
+  /** What the pass saw when it began, 0 for none: two passes do not both finish. */
+  readonly from: Offset
+  readonly to: Offset
+}
+
 export interface MarkDeletedCommand {
   readonly kind: 'mark-deleted'
 }
@@ -160,6 +171,7 @@ export type HeadCommand =
   | ForgetCommand
   | TrimCommand
   | FenceCommand
+  | CleanCommand
   | MarkDeletedCommand
   | LeaseCommand
 
@@ -216,6 +228,11 @@ export function decideHead(head: Head | undefined, command: HeadCommand): HeadDe
     case 'fence':
       if (command.minSegment <= head.minSegment) return refuse({ reason: 'superseded' })
       return accept({ ...head, minSegment: command.minSegment })
+    case 'clean':
+      if (head.isDeleted) return refuse({ reason: 'deleted' })
+      if ((head.cleanedTo ?? 0) !== command.from || command.to <= command.from || command.to > head.hw)
+        return refuse({ reason: 'superseded' })
+      return accept({ ...head, cleanedTo: command.to })
     case 'mark-deleted':
       if (head.isDeleted) return refuse({ reason: 'deleted' })
       return accept({ ...head, isDeleted: true })

@@ -60,7 +60,7 @@ export class HeadCommands {
   readonly #used: ChunkReference[] = []
 
   next(dice: Dice, head: Head): HeadCommand {
-    const kind = dice.roll(26)
+    const kind = dice.roll(28)
     if (kind < 12) return this.#append(dice, head)
     if (kind < 17) return this.#roll(dice, head)
     if (kind < 19) return this.#evict(dice, head)
@@ -71,6 +71,10 @@ export class HeadCommands {
     }
     if (kind < 23) return { kind: 'fence', minSegment: segmentIdFloor(this.#used.length + dice.roll(3) - 1) }
     if (kind < 25) return this.#lease(dice, head)
+    if (kind < 27) {
+      const from = around(dice, head.cleanedTo ?? 0)
+      return { kind: 'clean', from, to: dice.pick([from + 1, head.hw, head.hw, head.hw + 1, from, from - 1]) }
+    }
     return dice.isLucky(2) ? { kind: 'mark-deleted' } : this.#lease(dice, head)
   }
 

@@ -53,6 +53,7 @@ export function fullHead(): Head {
     leaseEpoch: 9,
     lease: { owner: 'somebody', epoch: 9, untilMs: 1_700_000_000_000, isExclusive: false },
     minSegment: '0000000000000000000a' as SegmentId,
+    cleanedTo: 700,
     isDeleted: false,
   }
 }

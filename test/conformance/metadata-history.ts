@@ -27,7 +27,7 @@ export function specifyHistories(specify: Specify, histories: number, seed: numb
   })
 }
 
-const commandKinds = ['append', 'roll', 'evict', 'forget', 'trim', 'fence', 'mark-deleted', 'lease'] as const
+const commandKinds = ['append', 'roll', 'evict', 'forget', 'trim', 'fence', 'clean', 'mark-deleted', 'lease'] as const
 
 async function checkHistory(metadata: Metadata, rolls: readonly number[][], met: Set<string>): Promise<void> {
   const key = newKey()

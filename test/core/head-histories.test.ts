@@ -62,6 +62,7 @@ class World {
     // H3
     for (const field of ['hw', 'start', 'rolls', 'boundary', 'leaseEpoch', 'producerFloor'] as const)
       assert.ok(after[field] >= before[field], `${field} went back`)
+    assert.ok((after.cleanedTo ?? 0) >= (before.cleanedTo ?? 0), 'cleanedTo went back')
     assert.ok(after.minSegment >= before.minSegment && after.start <= after.hw && after.boundary <= after.hw)
     // The tail is contiguous up to hw, and holds each entry where it was committed.
     let end = tailStart(after)

@@ -284,6 +284,27 @@ describe('what only rises', () => {
     assert.equal(next(head, { kind: 'fence', minSegment: segmentIdFloor(11) }).minSegment, segmentIdFloor(11))
   })
 
+  test('is how far key compaction came, by the pass that saw where the last one ended', () => {
+    const head = withTail(5)
+    assert.equal(head.cleanedTo, undefined)
+    for (const [from, to] of [
+      [0, 0],
+      [0, 6],
+      [1, 2],
+    ] as const)
+      refused(head, { kind: 'clean', from, to }, { reason: 'superseded' })
+    const cleaned = next(head, { kind: 'clean', from: 0, to: 3 })
+    assert.equal(cleaned.cleanedTo, 3)
+    for (const [from, to] of [
+      [0, 4],
+      [3, 3],
+      [3, 2],
+      [4, 5],
+    ] as const)
+      refused(cleaned, { kind: 'clean', from, to }, { reason: 'superseded' })
+    assert.equal(next(cleaned, { kind: 'clean', from: 3, to: 5 }).cleanedTo, 5)
+  })
+
   test('is the floor of the producers', () => {
     const head = next(fresh, { kind: 'forget', producerFloor: 5 })
     for (const producerFloor of [4, 5]) refused(head, { kind: 'forget', producerFloor }, { reason: 'superseded' })
@@ -294,6 +315,7 @@ describe('what only rises', () => {
     const head = next({ ...fresh, hw: 5 }, { kind: 'mark-deleted' })
     refused(head, { kind: 'mark-deleted' }, { reason: 'deleted' })
     refused(head, { kind: 'trim', start: 1 }, { reason: 'deleted' })
+    refused(head, { kind: 'clean', from: 0, to: 1 }, { reason: 'deleted' })
     const claim = { owner: 'a', seenEpoch: 0, untilMs: 1, isExclusive: false }
     refused(head, { kind: 'lease', act: 'take', claim }, { reason: 'deleted' })
     next(head, { kind: 'fence', minSegment: segmentIdFloor(10) })

@@ -170,6 +170,8 @@ export class Truth {
     for (const name of rising)
       if (head[name] < before[name])
         this.history.violate('H3', `${name} of ${short(head)} went back from ${before[name]} to ${head[name]}`)
+    if ((head.cleanedTo ?? 0) < (before.cleanedTo ?? 0))
+      this.history.violate('H3', `cleanedTo of ${short(head)} went back from ${before.cleanedTo} to ${head.cleanedTo}`)
     if (before.isDeleted && !head.isDeleted) this.history.violate('D6', `${short(head)} lost its deletion mark`)
     if (command.kind === 'lease' && command.act === 'take' && this.#refusedOwners.has(command.claim.owner))
       this.history.violate('errors.ts', `${command.claim.owner} takes the lease that it was refused for good`)
@@ -385,6 +387,8 @@ function describe(command: HeadCommand): string {
       return `trim ${command.start}`
     case 'fence':
       return `fence ${command.minSegment.slice(0, 9)}`
+    case 'clean':
+      return `clean ${command.from} to ${command.to}`
     case 'mark-deleted':
       return 'mark-deleted'
     case 'lease':

@@ -9,6 +9,7 @@
  *            bases       M  producer key -> N that base offset
  *            lease       M  owner S, epoch N, untilMs N, isExclusive BOOL; missing where there is none
  *            minSegment  S  empty where there is no fence
+ *            cleanedTo   N  missing where key compaction never ran
  *            isDeleted   BOOL
  *
  *     item   pk  <collection>                     sk  <sort>
@@ -58,6 +59,7 @@ export function encodeHead(head: Head): Attributes {
     leaseEpoch: number(head.leaseEpoch),
     ...(head.lease && { lease: encodeLease(head.lease) }),
     minSegment: { S: head.minSegment },
+    ...(head.cleanedTo !== undefined && { cleanedTo: number(head.cleanedTo) }),
     isDeleted: { BOOL: head.isDeleted },
   }
 }
@@ -89,6 +91,7 @@ export function decodeHead(key: HeadKey, attributes: Attributes): Head {
     leaseEpoch: head.number('leaseEpoch'),
     ...(attributes.lease && { lease: decodeLease(head.map('lease')) }),
     minSegment: head.text('minSegment') as SegmentId | '',
+    ...(attributes.cleanedTo && { cleanedTo: head.number('cleanedTo') }),
     isDeleted: head.flag('isDeleted'),
   }
 }

@@ -64,6 +64,16 @@ export function headUpdate(command: HeadCommand): HeadUpdate {
       e.set(e.path('minSegment'), fence)
       break
     }
+    case 'clean': {
+      const [to, hw, cleanedTo] = [e.number(command.to), e.path('hw'), e.path('cleanedTo')]
+      needsAlive(e)
+      e.needs(command.from === 0 ? `attribute_not_exists(${cleanedTo})` : `${cleanedTo} = ${e.number(command.from)}`)
+      e.needs(`${hw} >= ${to}`)
+      // What goes nowhere applies to no head.
+      if (command.to <= command.from) e.needs(`${hw} < ${e.number(0)}`)
+      e.set(cleanedTo, to)
+      break
+    }
     case 'mark-deleted':
       needsAlive(e)
       e.set(e.path('isDeleted'), e.value({ BOOL: true }))
