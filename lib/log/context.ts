@@ -78,7 +78,7 @@ export class Context implements LogPorts {
     this.settings = settings
     this.chunkCache = new ChunkCache(settings.chunkCacheBytesMax)
     this.rules = rules
-    this.heads = new Heads(ports.metadata, ports.clock, (read) => {
+    this.heads = new Heads(ports.metadata, ports.clock, settings, (read) => {
       this.observe?.count('headsRead', 1)
       return this.persist(read)
     })

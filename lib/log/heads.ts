@@ -1,22 +1,38 @@
 /**
  * Heads seen lately. What a commit or a read answered serves as the `seen` of the next commit, which then needs no read.
- * An old head is never wrong to use: the commit's condition refuses what is too old (H1), and answers the present head.
+ * An old head is never wrong to use: the commit's condition refuses what is too old (H1), and answers the present head. How old it may
+ * be follows from how fast the partition rolls (core/head-age.ts).
  */
 import type { Head, HeadKey } from '../core/head.ts'
+import { headAgeMs, paceAfter, type RollPace } from '../core/head-age.ts'
 import type { EpochMs } from '../core/names.ts'
+import type { Settings } from '../core/settings.ts'
 import type { Clock, Metadata } from '../ports.ts'
 
 const headsMax = 10_000
 
+interface Seen {
+  readonly head: Head
+  readonly atMs: EpochMs
+  readonly pace: RollPace
+}
+
 export class Heads {
   readonly #metadata: Metadata
   readonly #clock: Clock
+  readonly #settings: Pick<Settings, 'headAgeMsMax' | 'mergeQuietMs'>
   readonly #persist: <Result>(work: () => Promise<Result>) => Promise<Result>
-  readonly #seen = new Map<string, { head: Head; atMs: EpochMs }>()
+  readonly #seen = new Map<string, Seen>()
 
-  constructor(metadata: Metadata, clock: Clock, persist: <Result>(work: () => Promise<Result>) => Promise<Result>) {
+  constructor(
+    metadata: Metadata,
+    clock: Clock,
+    settings: Pick<Settings, 'headAgeMsMax' | 'mergeQuietMs'>,
+    persist: <Result>(work: () => Promise<Result>) => Promise<Result>,
+  ) {
     this.#metadata = metadata
     this.#clock = clock
+    this.#settings = settings
     this.#persist = persist
   }
 
@@ -35,6 +51,14 @@ export class Heads {
     return seen !== undefined && seen.atMs >= sinceMs ? seen.head : this.read(key)
   }
 
+  /** For `recent`, of a commit that begins now: a head seen then or later is believed. */
+  believedSinceMs(key: HeadKey): EpochMs {
+    const seen = this.#seen.get(textOf(key))
+    const { headAgeMsMax, mergeQuietMs } = this.#settings
+    const ageMs = seen === undefined ? 0 : headAgeMs(seen.pace, seen.atMs, headAgeMsMax, mergeQuietMs)
+    return this.#clock.now() - Math.floor(ageMs)
+  }
+
   /** The newest head that this process knows, however old. */
   known(key: HeadKey): Head | undefined {
     return this.#seen.get(textOf(key))?.head
@@ -51,7 +75,7 @@ export class Heads {
       const oldest = this.#seen.keys().next()
       if (!oldest.done) this.#seen.delete(oldest.value)
     }
-    this.#seen.set(text, { head, atMs })
+    this.#seen.set(text, { head, atMs, pace: paceAfter(known?.pace, head.rolls, atMs) })
   }
 
   forget(key: HeadKey): void {
