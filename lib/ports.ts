@@ -7,7 +7,8 @@
  */
 import type { Head, HeadCommand, HeadKey } from './core/head.ts'
 import type { Item, ItemKey, Json } from './core/items.ts'
-import type { EpochMs } from './core/names.ts'
+import type { EpochMs, TopicId, TopicName } from './core/names.ts'
+import type { WorkTag } from './core/usage.ts'
 
 /** Immutable objects. Reads see every creation that was answered. */
 export interface Objects {
@@ -75,6 +76,14 @@ export interface Clock {
   now(): EpochMs
   /** Resolves after `durationMs`, or at once when `signal` aborts. Never rejects. */
   sleep(durationMs: number, signal?: AbortSignal): Promise<void>
+}
+
+/** Told for what the stores are asked, by whoever knows. */
+export interface WorkMeter {
+  /** Every request that `work` makes, also after it waited, counts for this; what is not said is as it was around it. */
+  within<Result>(tag: WorkTag, work: () => Result): Result
+  /** A topic was seen by this name. */
+  named(topicId: TopicId, name: TopicName): void
 }
 
 /** Uniform in [0, 1); unpredictable enough for identities in production, seeded in tests. */

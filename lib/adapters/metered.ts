@@ -10,6 +10,8 @@ import type { Metered, MeterReading, RequestKind } from '../core/cost.ts'
 import { readUnitsOf, requestKinds, writeUnitsOf } from '../core/cost.ts'
 import type { Head, HeadKey } from '../core/head.ts'
 import type { Item, ItemKey } from '../core/items.ts'
+import { topicIdOfCollection } from '../core/items.ts'
+import type { TopicId } from '../core/names.ts'
 import type { ItemWrite, Metadata, Objects } from '../ports.ts'
 import { encodeHead, encodeItem } from './aws/dynamodb-attributes.ts'
 import { attributesBytes } from './aws/dynamodb-size.ts'
@@ -22,7 +24,14 @@ const bytesPerQuery = 1_048_576
 
 type Counting = { -readonly [Name in keyof Metered]: Metered[Name] }
 
-export class Meter {
+/** Who is told of each request. */
+export interface RequestCounter {
+  /** @param topicId whose it is, where its key tells */
+  count(kind: RequestKind, counted?: Partial<Metered>, topicId?: TopicId): void
+}
+
+/** All together, whatever they were for (tagged-meter.ts keeps that apart). */
+export class Meter implements RequestCounter {
   #counts = zeroCounts()
 
   count(kind: RequestKind, counted: Partial<Metered> = { requests: 1 }): void {
@@ -31,10 +40,6 @@ export class Meter {
     sofar.bytes += counted.bytes ?? 0
     sofar.writeUnits += counted.writeUnits ?? 0
     sofar.readUnits += counted.readUnits ?? 0
-  }
-
-  countBytes(kind: RequestKind, bytes: number): void {
-    this.count(kind, { bytes })
   }
 
   /** Everything since the beginning, or the last `take`. */
@@ -57,7 +62,7 @@ export function requestsOf(reading: MeterReading): Partial<Record<RequestKind, n
   )
 }
 
-export function meteredObjects(objects: Objects, meter: Meter): Objects {
+export function meteredObjects(objects: Objects, meter: RequestCounter): Objects {
   return {
     async create(key, parts) {
       meter.count('objects.create')
@@ -83,23 +88,23 @@ export function meteredObjects(objects: Objects, meter: Meter): Objects {
   }
 }
 
-export function meteredMetadata(metadata: Metadata, meter: Meter): Metadata {
+export function meteredMetadata(metadata: Metadata, meter: RequestCounter): Metadata {
   const sizes = new Sizes()
   return {
     async readHead(key) {
-      meter.count('metadata.readHead')
+      meter.count('metadata.readHead', { requests: 1 }, key.topicId)
       const head = await metadata.readHead(key)
       const bytes = sizes.noteHead(key, head)
-      meter.count('metadata.readHead', { bytes, readUnits: readUnitsOf(bytes) })
+      meter.count('metadata.readHead', { bytes, readUnits: readUnitsOf(bytes) }, key.topicId)
       return head
     },
     async createHead(head) {
       const bytes = headBytes(head)
-      meter.count('metadata.createHead', { requests: 1, writeUnits: writeUnitsOf(bytes) })
+      meter.count('metadata.createHead', { requests: 1, writeUnits: writeUnitsOf(bytes) }, head.topicId)
       const outcome = await metadata.createHead(head)
       if (outcome === 'created') {
         sizes.noteHead(head, head)
-        meter.count('metadata.createHead', { bytes })
+        meter.count('metadata.createHead', { bytes }, head.topicId)
       }
       return outcome
     },
@@ -107,7 +112,8 @@ export function meteredMetadata(metadata: Metadata, meter: Meter): Metadata {
       const isTransaction = also.length > 0
       const kind = isTransaction ? 'metadata.updateHeadWithItems' : 'metadata.updateHead'
       const before = sizes.ofHead(key)
-      meter.count(kind)
+      const { topicId } = key
+      meter.count(kind, { requests: 1 }, topicId)
       const bill = new WriteBill(sizes, also, isTransaction)
       try {
         const answer = await metadata.updateHead(key, command, also)
@@ -115,32 +121,35 @@ export function meteredMetadata(metadata: Metadata, meter: Meter): Metadata {
         const after = answer.head === undefined && answer.applied ? before : sizes.noteHead(key, answer.head)
         const units = writeUnitsOf(Math.max(before, after), isTransaction)
         const bytes = after + bill.note(answer.applied ? undefined : answer.items)
-        meter.count(kind, { bytes, writeUnits: units + bill.units() })
+        meter.count(kind, { bytes, writeUnits: units + bill.units() }, topicId)
         return answer
       } catch (error) {
-        meter.count(kind, { writeUnits: writeUnitsOf(before, isTransaction) + bill.units() })
+        meter.count(kind, { writeUnits: writeUnitsOf(before, isTransaction) + bill.units() }, topicId)
         throw error
       }
     },
     async get(key) {
-      meter.count('metadata.get')
+      const topicId = topicIdOfCollection(key.collection)
+      meter.count('metadata.get', { requests: 1 }, topicId)
       const item = await metadata.get(key)
       const bytes = sizes.noteItem(key, item)
-      meter.count('metadata.get', { bytes, readUnits: readUnitsOf(bytes) })
+      meter.count('metadata.get', { bytes, readUnits: readUnitsOf(bytes) }, topicId)
       return item
     },
     async query(collection, range) {
-      meter.count('metadata.query')
+      const topicId = topicIdOfCollection(collection)
+      meter.count('metadata.query', { requests: 1 }, topicId)
       const items = await metadata.query(collection, range)
       const bytes = items.reduce((sum, item) => sum + sizes.noteItem(item.key, item), 0)
       const pages = Math.floor(bytes / bytesPerQuery)
-      meter.count('metadata.query', { requests: pages, bytes, readUnits: readUnitsOf(bytes) })
+      meter.count('metadata.query', { requests: pages, bytes, readUnits: readUnitsOf(bytes) }, topicId)
       return items
     },
     async write(writes) {
       const isTransaction = writes.length > 1
       const kind = isTransaction ? 'metadata.writeTransaction' : 'metadata.write'
-      meter.count(kind)
+      const topicId = writes[0] && topicIdOfCollection(writes[0].key.collection)
+      meter.count(kind, { requests: 1 }, topicId)
       const bill = new WriteBill(sizes, writes, isTransaction)
       // A condition alone is looked at by a read.
       const isRead = !isTransaction && writes[0]?.op === 'check'
@@ -148,10 +157,10 @@ export function meteredMetadata(metadata: Metadata, meter: Meter): Metadata {
       try {
         const answer = await metadata.write(writes)
         const bytes = bill.note(answer.applied ? undefined : answer.items)
-        meter.count(kind, { bytes, ...units() })
+        meter.count(kind, { bytes, ...units() }, topicId)
         return answer
       } catch (error) {
-        meter.count(kind, units())
+        meter.count(kind, units(), topicId)
         throw error
       }
     },

@@ -66,19 +66,20 @@ export function httpApiRequestsOf(bodyBytes: number): number {
 /** How much of what has a price is used, by the price's name, in its unit. */
 export type Usage = { readonly [Name in PriceName]?: number }
 
-/** What a meter read of the stores. */
-export function usageOf(reading: MeterReading): Usage {
+/** What a meter read of the stores. Kinds that are missing were not asked for. */
+export function usageOf(reading: Partial<MeterReading>): Usage {
   let dynamoDbWrite = 0
   let dynamoDbRead = 0
+  const requestsOfKind = (kind: RequestKind) => reading[kind]?.requests ?? 0
   for (const { writeUnits, readUnits } of Object.values(reading)) {
     dynamoDbWrite += writeUnits
     dynamoDbRead += readUnits
   }
   return {
     // A list costs what a put does.
-    s3Put: reading['objects.create'].requests + reading['objects.list'].requests,
-    s3Get: reading['objects.read'].requests,
-    s3Delete: reading['objects.delete'].requests,
+    s3Put: requestsOfKind('objects.create') + requestsOfKind('objects.list'),
+    s3Get: requestsOfKind('objects.read'),
+    s3Delete: requestsOfKind('objects.delete'),
     dynamoDbWrite,
     dynamoDbRead,
   }

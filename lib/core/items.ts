@@ -134,6 +134,11 @@ export function instanceGroupKey(group: GroupName): ItemKey {
   return { collection: instanceGroupsCollection, sort: encodeURIComponent(group) }
 }
 
+/** Whose the item is, where its key tells. */
+export function topicIdOfCollection(collection: string): TopicId | undefined {
+  return /^(?:rows|inline|producers)\/([^/]+)\//.exec(collection)?.[1] as TopicId | undefined
+}
+
 export interface ClusterItem {
   readonly clusterId: string
 }
