@@ -1,6 +1,6 @@
 /**
  * Which rows of a partition a merge takes together. A pure function of the rows, newest first, so that as many are read as are
- * needed and no more.
+ * needed and no more. They are merged when they are many, or large, or, though they are few, when the oldest of them is old.
  *
  * U1 A run is contiguous and ends before the newest rows that are too young: their appends may still want to prove what became
  *    of them, and a merged row no longer tells (R2).
@@ -13,6 +13,7 @@ import { segmentIdTimeMs } from './names.ts'
 import type { ChunkReference } from './reference.ts'
 import { decodeReference, segmentOfReference } from './reference.ts'
 import type { Row } from './row.ts'
+import { rowIds } from './sweep-rule.ts'
 
 export interface MergePolicy {
   /** Rows that are not merged yet, from so many on they are. */
@@ -23,6 +24,8 @@ export interface MergePolicy {
   readonly bytesMax: number
   /** The youngest chunk of a row must be older. */
   readonly quietMs: number
+  /** When the oldest of them is older, a few rows that are not merged yet are merged, too. */
+  readonly ageMs: number
 }
 
 export interface StoredRow {
@@ -31,7 +34,7 @@ export interface StoredRow {
 }
 
 export interface MergePlan {
-  /** Ascending; at least two. */
+  /** Ascending. A single row is one with inline chunks, which keep as much in a segment for a tenth of the price. */
   readonly run: readonly StoredRow[]
 }
 
@@ -112,9 +115,18 @@ export class MergePlanner {
   /** Undefined: not yet worth it. */
   plan(): MergePlan | undefined {
     const { rowsMin, bytesMin } = this.#policy
-    if (this.#fresh.length < rowsMin && this.#freshBytes < bytesMin) return undefined
+    const oldest = this.#fresh[this.#fresh.length - 1]
+    if (oldest === undefined) return undefined
+    const isOld = this.#isOld(oldest.row)
+    if (this.#fresh.length < rowsMin && this.#freshBytes < bytesMin && !isOld) return undefined
     const run = [...this.#fresh, ...this.#merged].reverse()
-    return run.length < 2 ? undefined : { run }
+    const isWorth = run.length > 1 || (isOld && rowIds(oldest.row, true).length > 0)
+    return isWorth ? { run } : undefined
+  }
+
+  #isOld(row: Row): boolean {
+    const { ageMs } = this.#policy
+    return row.chunks.some(({ ref }) => segmentIdTimeMs(segmentOfReference(ref)) < this.#nowMs - ageMs)
   }
 
   #isYoung(row: Row): boolean {

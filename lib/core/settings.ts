@@ -159,7 +159,7 @@ export const settingsTable = {
     min: 1_000,
     max: 86_400_000,
     meaning:
-      'How often the embedded server does its upkeep: retention, merges that are left, forgetting idle producers and idempotency keys, groups.',
+      'How often upkeep is done: groups, and partitions that are written to, and what is left of the round over all (maintainRoundMs).',
   },
   mergeRowsMin: {
     default: 32,
@@ -191,6 +191,30 @@ export const settingsTable = {
     max: 3_600_000,
     meaning:
       'Younger rows are not merged: an append of theirs whose outcome is unknown could no longer be proved absent.',
+  },
+  mergeAgeMs: {
+    default: 3_600_000,
+    unit: 'ms',
+    min: 0,
+    max: 2_592_000_000,
+    meaning: 'Rows that are not merged yet are merged, although they are few, when the oldest of them is older.',
+  },
+  tailAgeMsMax: {
+    default: 3_600_000,
+    unit: 'ms',
+    min: 0,
+    max: 2_592_000_000,
+    kafka: 'segment.ms',
+    meaning:
+      'Upkeep rolls a tail whose oldest entry is older: what is written seldom is merged, and let go by retention, too.',
+  },
+  maintainRoundMs: {
+    default: 86_400_000,
+    unit: 'ms',
+    min: 0,
+    max: 2_592_000_000,
+    meaning:
+      'How often upkeep looks at every partition: a round begins at most so often, and goes on where the last call of upkeep stopped. Partitions that are written to do not wait for it.',
   },
   sweepAgeMs: {
     default: 86_400_000,

@@ -54,6 +54,7 @@ function mergePolicyOf({ settings }: Context, _config: EffectiveConfig): MergePo
     bytesMin: settings.mergeBytesMin,
     bytesMax: settings.mergeBytesMax,
     quietMs: settings.mergeQuietMs,
+    ageMs: settings.mergeAgeMs,
   }
 }
 

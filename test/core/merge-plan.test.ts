@@ -6,23 +6,25 @@ import { MergePlanner, rowBytes } from '../../lib/core/merge-plan.ts'
 import type { EpochMs } from '../../lib/core/names.ts'
 import { segmentIdAt } from '../../lib/core/names.ts'
 import { encodeReference } from '../../lib/core/reference.ts'
+import { rowIds } from '../../lib/core/sweep-rule.ts'
 
-const policy: MergePolicy = { rowsMin: 3, bytesMin: 10_000, bytesMax: 1_000, quietMs: 100 }
 const nowMs = 1_000_000
+const policy: MergePolicy = { rowsMin: 3, bytesMin: 10_000, bytesMax: 1_000, quietMs: 100, ageMs: nowMs }
 
 interface RowOptions {
   readonly bytes?: number
   readonly isMerged?: boolean
   readonly writtenMs?: EpochMs
+  readonly isInline?: true
 }
 
 function stored(
   first: number,
   last: number,
-  { bytes = 100, isMerged = false, writtenMs = 0 }: RowOptions = {},
+  { bytes = 100, isMerged = false, writtenMs = 0, ...inline }: RowOptions = {},
 ): StoredRow {
   const segment = segmentIdAt(writtenMs, () => 0.5)
-  const ref = encodeReference({ segment, position: 8, lengthBytes: bytes, maxTimestampMs: -1 })
+  const ref = encodeReference({ segment, position: 8, lengthBytes: bytes, maxTimestampMs: -1, ...inline })
   const times = { maxTimestampMs: -1, maxTimestampSoFarMs: -1 }
   return { version: `${first}`, row: { first, last, chunks: [{ ref, base: first }], isMerged, ...times } }
 }
@@ -102,30 +104,85 @@ describe('a merge plan', () => {
     assert.equal(planOf([...rows, stored(-20, -11)]).taken, 5)
   })
 
+  test('is there, though the rows are few, when the oldest of them is old', () => {
+    const rows = (oldestMs: number) => [
+      stored(20, 29, { writtenMs: nowMs - 100 }),
+      stored(10, 19, { writtenMs: oldestMs }),
+    ]
+    assert.equal(planOf(rows(nowMs - 500), { ageMs: 500 }).run, undefined)
+    assert.deepEqual(planOf(rows(nowMs - 501), { ageMs: 500 }).run, ['10-19', '20-29'])
+  })
+
+  test('moves the inline chunks of a single old row into a segment, and lets a single segment be', () => {
+    const old = { ageMs: 500 }
+    assert.deepEqual(planOf([stored(0, 9, { isInline: true })], old).run, ['0-9'])
+    assert.equal(planOf([stored(0, 9)], old).run, undefined)
+    assert.equal(planOf([stored(0, 9, { isInline: true, isMerged: true })], old).run, undefined)
+  })
+
+  test('of old rows takes a merged one along when there is as much beside it, and not before (U2)', () => {
+    const rows = (bytes: number) => [stored(100, 109, { isInline: true }), stored(0, 99, { bytes, isMerged: true })]
+    assert.deepEqual(planOf(rows(100), { ageMs: 500 }).run, ['0-99', '100-109'])
+    assert.deepEqual(planOf(rows(101), { ageMs: 500 }).run, ['100-109'])
+  })
+
+  test('writes each byte as often as the logarithm of what a segment holds, and leaves as many rows, also where each row is merged when it is old', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 64 }), { minLength: 1, maxLength: 200 }), (sizes) => {
+        let rows: StoredRow[] = []
+        let written = 0
+        let most = 0
+        for (const [index, bytes] of sizes.entries()) {
+          rows = [...rows, stored(index, index, { bytes, isInline: true })]
+          const planner = new MergePlanner({ ...policy, bytesMax: 1 << 20, ageMs: 500 }, nowMs)
+          for (const one of [...rows].reverse()) if (!planner.take(one)) break
+          const run = planner.plan()?.run ?? []
+          const merged = run.reduce((sum, { row }) => sum + rowBytes(row), 0)
+          written += merged
+          const first = run[0]?.row.first ?? index
+          rows = [
+            ...rows.filter(({ row }) => row.last < first),
+            stored(first, index, { bytes: merged, isMerged: true }),
+          ]
+          most = Math.max(most, rows.length)
+        }
+        const all = sizes.reduce((sum, bytes) => sum + bytes, 0)
+        const doublings = Math.ceil(Math.log2(all)) + 1
+        assert.ok(written <= all * doublings, `${written} of ${all}`)
+        assert.ok(most <= doublings, `${most} rows`)
+      }),
+    )
+  })
+
   test('is a contiguous run within its bounds, whatever rows there are', () => {
     const row = fc.record({
       bytes: fc.integer({ min: 1, max: 700 }),
       isMerged: fc.boolean(),
       length: fc.integer({ min: 1, max: 9 }),
       isYoung: fc.boolean(),
+      isInline: fc.boolean(),
       gap: fc.constantFrom(0, 0, 0, 5),
     })
     fc.assert(
-      fc.property(fc.array(row, { maxLength: 30 }), (shapes) => {
+      fc.property(fc.array(row, { maxLength: 30 }), fc.constantFrom(500, nowMs), (shapes, ageMs) => {
         let at = 0
-        const rows = shapes.map(({ bytes, isMerged, length, isYoung, gap }) => {
+        const rows = shapes.map(({ bytes, isMerged, length, isYoung, isInline, gap }) => {
           const first = at + gap
           at = first + length
-          return stored(first, at - 1, { bytes, isMerged, writtenMs: isYoung ? nowMs : 0 })
+          const inline = isInline ? { isInline } : {}
+          return stored(first, at - 1, { bytes, isMerged, writtenMs: isYoung ? nowMs : 0, ...inline })
         })
-        const planner = new MergePlanner(policy, nowMs)
+        const planner = new MergePlanner({ ...policy, ageMs }, nowMs)
         for (const one of [...rows].reverse()) if (!planner.take(one)) break
         const run = planner.plan()?.run ?? []
         for (const [index, { row: one }] of run.entries())
           if (index > 0) assert.equal(one.first, run[index - 1]!.row.last + 1)
         const bytes = run.reduce((sum, one) => sum + rowBytes(one.row), 0)
         assert.ok(bytes <= policy.bytesMax)
-        assert.ok(run.length === 0 || run.length >= 2)
+        if (run.length === 1) {
+          assert.equal(ageMs, 500)
+          assert.ok(!run[0]!.row.isMerged && rowIds(run[0]!.row, true).length > 0)
+        }
       }),
     )
   })
