@@ -83,6 +83,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
   const moves = own.chance(0.6)
   const processes = own.int(1, 4)
   const upkeep = dice.derive('upkeep')
+  const age = dice.derive('age')
   const blight = dice.derive('blight')
   const blighted = {
     call: blight.chance(0.4)
@@ -143,6 +144,9 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       mergeBytesMax: upkeep.pick([65_536, 33_554_432]),
       mergeQuietMs: upkeep.pick([0, 0, 100, 2_000]),
       sweepAgeMs: upkeep.pick([1_000, 1_000, 10_000]),
+      mergeAgeMs: age.pick([500, 5_000, 3_600_000]),
+      tailAgeMsMax: age.pick([500, 5_000, 3_600_000]),
+      maintainRoundMs: age.pick([0, 0, 2_000]),
       producerIdBlock: own.pick([1, 3, 100]),
       producerIdExpirationMs: own.pick([1_000, 1_000, 60_000, 3_600_000]),
       leaseDurationMs: own.pick([200, 10_000, 600_000]),
