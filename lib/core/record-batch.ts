@@ -359,8 +359,8 @@ function readIntact(
   return readFields(view, at)
 }
 
-/** A walk over the records of an intact batch. `bytes` are the ones walked: those given, or the decompressed. */
-function openRecords(
+/** A walk over the records of an intact batch. `bytes` are the ones walked: those given, or the decompressed, at most `bytesMax`. */
+export function openRecords(
   bytes: Uint8Array,
   at: number,
   header: BatchHeader,
@@ -476,6 +476,39 @@ function assertOffsets(count: number, offsetDeltas: readonly number[] | undefine
   if (!(lastOffsetDelta >= Math.max(previous, 0) && lastOffsetDelta <= 0x7fffffff)) {
     throw new RangeError(`the last offset delta of ${count} records cannot be ${lastOffsetDelta}`)
   }
+}
+
+/** What is another in the header of a batch whose records were written anew. */
+export interface NewRecordsHeader {
+  compression: CompressionType
+  lastOffsetDelta: number
+  baseTimestampMs: number
+  maxTimestampMs: number
+  recordCount: number
+}
+
+/**
+ * Makes `bytes`, whose records begin at byte 61, a batch with the header of `like`: base offset, leader epoch, producer and the other
+ * attributes stay; what the new records change, and the CRC, are written anew.
+ */
+export function sealBatch(bytes: Uint8Array, like: Uint8Array, header: NewRecordsHeader, codecs: Codecs): void {
+  bytes.set(like.subarray(0, batchOverheadBytes))
+  const view = viewOf(bytes)
+  view.setInt32(8, bytes.length - 12)
+  view.setInt16(
+    attributesAt,
+    (view.getInt16(attributesAt) & ~compressionBits) | compressionTypes.indexOf(header.compression),
+  )
+  view.setInt32(23, header.lastOffsetDelta)
+  writeI64(view, 27, header.baseTimestampMs)
+  writeI64(view, maxTimestampAt, header.maxTimestampMs)
+  view.setInt32(57, header.recordCount)
+  view.setUint32(crcAt, codecs.crc32c(bytes.subarray(attributesAt)))
+}
+
+/** Whether a batch has attributes that mean nothing to Highwater (bits 6 and up): what they mean may hang on its bytes. */
+export function hasForeignAttributes(bytes: Uint8Array, at: number): boolean {
+  return viewOf(bytes).getInt16(at + attributesAt) >> 6 !== 0
 }
 
 /** Writes the base offset (and the leader epoch) in place: both lie outside the CRC, so the batch stays valid. */

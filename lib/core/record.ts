@@ -76,16 +76,19 @@ export class RecordWalk {
   valueLength = -1
   headersAt = 0
   headerCount = 0
+  /** What stays the same wherever the record lies, its key, value and headers, are from here to `end`. */
+  contentAt = 0
+  /** Behind the present record. */
+  end = 0
   fault: string | null = null
 
   readonly #reader: VarintReader
   readonly #end: number
   readonly #frame: RecordFrame
-  #next: number
 
   constructor(bytes: Uint8Array, from: number, end: number, frame: RecordFrame) {
     this.at = from
-    this.#next = from
+    this.end = from
     this.#end = end
     this.#frame = frame
     this.#reader = new VarintReader(bytes, from, end)
@@ -95,7 +98,7 @@ export class RecordWalk {
     if (this.fault !== null) return false
     const reader = this.#reader
     const { recordCount, lastOffsetDelta, timestampType, baseTimestampMs, maxTimestampMs } = this.#frame
-    const from = this.#next
+    const from = this.end
     this.at = from
     if (this.count === recordCount) {
       if (from === this.#end) return false
@@ -115,6 +118,7 @@ export class RecordWalk {
     reader.at = start + 1 // attributes, unused
     const timestampDelta = reader.readVarlong()
     const offsetDelta = reader.readVarint()
+    this.contentAt = reader.at
     this.keyLength = reader.readVarint()
     this.keyAt = this.keyLength === -1 ? reader.at : reader.skip(this.keyLength)
     this.valueLength = reader.readVarint()
@@ -139,7 +143,7 @@ export class RecordWalk {
     if (!Number.isSafeInteger(timestampMs)) return this.#fail(`the timestamp of record ${this.count} is out of range`)
     this.offsetDelta = offsetDelta
     this.timestampMs = timestampMs
-    this.#next = end
+    this.end = end
     this.count++
     return true
   }
