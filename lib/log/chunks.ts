@@ -70,12 +70,14 @@ export class Chunks {
 
   /** One read for a run; who wants a chunk of it meanwhile waits for the same: readers that a commit woke come together. */
   #begin(key: HeadKey, run: readonly Placed[]): void {
-    const reading = (run[0]?.place.isInline === true ? this.#readInline(key, run) : this.#readRun(run)).then(
-      (found) => {
+    const reading = this.#context
+      .within({ topicId: key.topicId }, () =>
+        run[0]?.place.isInline === true ? this.#readInline(key, run) : this.#readRun(run),
+      )
+      .then((found) => {
         for (const [ref, chunk] of found) this.#context.chunkCache.keep(ref, run.length === 1 ? chunk : chunk.slice())
         return found
-      },
-    )
+      })
     for (const { span } of run) {
       const chunk = reading.then((found) => found.get(span.ref))
       this.#underWay.set(span.ref, chunk)

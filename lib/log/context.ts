@@ -9,7 +9,8 @@ import { judgeProducer } from '../core/producer.ts'
 import { findInRows, rowThatCounts } from '../core/row.ts'
 import type { Settings } from '../core/settings.ts'
 import { isFree, tailIds } from '../core/sweep-rule.ts'
-import type { Clock, Metadata, Objects, Random } from '../ports.ts'
+import type { WorkTag } from '../core/usage.ts'
+import type { Clock, Metadata, Objects, Random, WorkMeter } from '../ports.ts'
 import { ChunkCache } from './chunk-cache.ts'
 import { Heads } from './heads.ts'
 import type { LogPorts } from './log.ts'
@@ -51,6 +52,7 @@ export class Context implements LogPorts {
   readonly random: Random
   readonly codecs: Codecs
   readonly observe?: Observer
+  readonly meter?: WorkMeter
   readonly settings: Settings
   readonly rules: LogRules
   readonly heads: Heads
@@ -75,6 +77,7 @@ export class Context implements LogPorts {
     this.codecs = ports.codecs
     this.#report = ports.report ?? unreported
     if (ports.observe !== undefined) this.observe = ports.observe
+    if (ports.meter !== undefined) this.meter = ports.meter
     this.settings = settings
     this.chunkCache = new ChunkCache(settings.chunkCacheBytesMax)
     this.rules = rules
@@ -82,6 +85,11 @@ export class Context implements LogPorts {
       this.observe?.count('headsRead', 1)
       return this.persist(read)
     })
+  }
+
+  /** What the work asks of the stores counts for this, where anybody counts. */
+  within<Result>(tag: WorkTag, work: () => Result): Result {
+    return this.meter === undefined ? work() : this.meter.within(tag, work)
   }
 
   /**

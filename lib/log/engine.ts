@@ -11,6 +11,7 @@ import { clusterIdKey } from '../core/items.ts'
 import { topicIdFromRandom } from '../core/names.ts'
 import type { Settings } from '../core/settings.ts'
 import { parseSettings } from '../core/settings.ts'
+import type { Operation } from '../core/usage.ts'
 import { Chunks } from './chunks.ts'
 import { refusalOfUnavailable } from './commit-outcomes.ts'
 import type { LogRules } from './context.ts'
@@ -34,6 +35,13 @@ export interface Engine {
   ending(signal?: AbortSignal): AbortSignal
   /** Called when nobody is let in any more, and again when everybody was answered. */
   onClose(hurry: () => void, end?: () => void): void
+}
+
+/** The engine as it is for requests of one kind: what they ask of the stores counts for that. */
+export function countedAs(operation: Operation, engine: Engine): Engine {
+  const { context } = engine
+  if (context.meter === undefined) return engine
+  return { ...engine, answer: (work, effects) => context.within({ operation }, () => engine.answer(work, effects)) }
 }
 
 /** What every log has. */
@@ -90,7 +98,7 @@ export function createEngine(
   }
 
   const base: LogBase = {
-    clusterId: () => clusterId(context),
+    clusterId: () => context.within({ operation: 'admin' }, () => clusterId(context)),
     settled: async () => {
       while (underWay.size > 0) await Promise.allSettled(underWay)
       await context.settled()

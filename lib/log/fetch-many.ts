@@ -355,7 +355,7 @@ class Fetching {
     for (const { topic, partition, key, head, refused, batches, nextOffset } of this.#lanes) {
       if (refused !== undefined) answers.push({ topic, partition, ...refused })
       else if (head !== undefined && key !== undefined && batches.length > 0) {
-        if (this.#context.observe !== undefined) observeFetched(this.#context.observe, batches)
+        if (this.#context.observe !== undefined) observeFetched(this.#context.observe, batches, key.topicId)
         // Rows may hold what was committed after the head was read.
         const highWatermark = Math.max(head.hw, nextOffset)
         const { topicId } = key

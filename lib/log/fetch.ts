@@ -6,7 +6,7 @@
 import type { Refusal } from '../core/errors.ts'
 import { refusal } from '../core/errors.ts'
 import type { Head, HeadKey } from '../core/head.ts'
-import type { Offset } from '../core/names.ts'
+import type { Offset, TopicId } from '../core/names.ts'
 import type { BatchHeader } from '../core/record-batch.ts'
 import { readBatchHeader } from '../core/record-batch.ts'
 import type { Topic } from '../core/topic.ts'
@@ -86,7 +86,7 @@ export async function fetch(
     if (request.offset < head.hw) {
       const result = await readFrom(context, chunks, head, request, bytesMax, recordsMax)
       if ('ok' in result) return result
-      if (context.observe !== undefined) observeFetched(context.observe, result.batches)
+      if (context.observe !== undefined) observeFetched(context.observe, result.batches, topic.id)
       // Rows may hold what was committed after the head was read.
       return { ...answer, ...result, highWatermark: Math.max(head.hw, result.nextOffset) }
     }
@@ -217,7 +217,7 @@ export function timed<Result>(context: Context, step: Step, work: () => Promise<
   })
 }
 
-export function observeFetched(observe: Observer, batches: readonly Uint8Array[]): void {
+export function observeFetched(observe: Observer, batches: readonly Uint8Array[], topicId: TopicId): void {
   let records = 0
   let bytes = 0
   for (const batch of batches) {
@@ -225,8 +225,8 @@ export function observeFetched(observe: Observer, batches: readonly Uint8Array[]
     if (read.ok) records += read.header.recordCount
     bytes += batch.byteLength
   }
-  observe.count('recordsFetched', records)
-  observe.count('bytesFetched', bytes)
+  observe.count('recordsFetched', records, topicId)
+  observe.count('bytesFetched', bytes, topicId)
 }
 
 /** The batches of a chunk as `Chunks` gives it: their base offsets are absolute. */

@@ -19,6 +19,7 @@ import type { ChunkReference } from '../core/reference.ts'
 import { encodeReference } from '../core/reference.ts'
 import type { SegmentChunkInput, SegmentPlan } from '../core/segment.ts'
 import { encodeSegment } from '../core/segment.ts'
+import { sharesOf } from '../core/usage.ts'
 import type { ItemWrite } from '../ports.ts'
 import { commitUnits } from './commit.ts'
 import type { CommitOutcome, CommitUnit, UnitProducer } from './commit-outcomes.ts'
@@ -202,6 +203,23 @@ function unitOf(chunk: Chunk, ref: ChunkReference): Unit {
   }
 }
 
+/** What the object costs is shared among the topics whose bytes it holds. */
+function putShared(
+  context: Context,
+  chunks: readonly SegmentChunkInput[],
+  plan: SegmentPlan,
+  above: SegmentId | '',
+): Promise<SegmentId> {
+  if (context.meter === undefined) return putSegment(context, plan, above)
+  const shares = sharesOf(
+    chunks.map(({ topicId, batches }) => ({
+      topicId,
+      bytes: batches.reduce((sum, batch) => sum + batch.byteLength, 0),
+    })),
+  )
+  return context.within({ shares }, () => putSegment(context, plan, above))
+}
+
 type Uploaded = { readonly ref: ChunkReference } | { readonly failure: Refusal }
 
 /** Makes each chunk durable where it is cheapest; each resolves when its bytes are. */
@@ -213,7 +231,7 @@ function upload(context: Context, chunks: readonly Chunk[], above: SegmentId | '
   )
   const inSegment = inputs.filter((_, index) => areInline[index] !== true)
   const plan = inSegment.length === 0 ? undefined : encodeSegment(inSegment, context.codecs)
-  const segment = plan === undefined ? undefined : putSegment(context, plan, above)
+  const segment = plan === undefined ? undefined : putShared(context, inSegment, plan, above)
   let next = 0
   return inputs.map((input, index) => {
     if (areInline[index] === true) return uploaded(putInline(context, input, above))
@@ -408,11 +426,12 @@ function settleChunk(context: Context, chunk: Chunk, outcome: CommitOutcome): vo
 }
 
 function observeCommit(observe: Observer, chunk: Chunk, isDuplicate: boolean): void {
-  observe.count(isDuplicate ? 'recordsRepeated' : 'recordsAppended', chunk.recordCount)
+  const { topicId } = chunk.key
+  observe.count(isDuplicate ? 'recordsRepeated' : 'recordsAppended', chunk.recordCount, topicId)
   if (isDuplicate) return
   let bytes = 0
   for (const append of chunk.appends) bytes += append.bytes.byteLength
-  observe.count('bytesAppended', bytes)
+  observe.count('bytesAppended', bytes, topicId)
 }
 
 function ignoreUnavailable(error: unknown): undefined {

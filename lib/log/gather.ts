@@ -5,7 +5,7 @@
 import { refusal, Unavailable } from '../core/errors.ts'
 import { refusalOfUnavailable } from './commit-outcomes.ts'
 import type { Context } from './context.ts'
-import type { AppendOutcome, PendingAppend } from './flush.ts'
+import type { AppendOutcome, FlushProgress, PendingAppend } from './flush.ts'
 import { flush } from './flush.ts'
 import { PartitionQueue } from './partition-queue.ts'
 
@@ -98,11 +98,13 @@ export class Gather {
     }
     this.#context.beside(async () => {
       try {
-        await flush(this.#context, this.#queue, appends, {
+        const progress: FlushProgress = {
           // Of a full one the next has nothing to gain by waiting; behind a small one, appends gather until it is answered.
           uploaded: () => isFull && giveWay(),
           attempted: giveWay,
-        })
+        }
+        // Whatever called: it may be the flush before.
+        await this.#context.within({ operation: 'produce' }, () => flush(this.#context, this.#queue, appends, progress))
       } finally {
         giveWay()
       }

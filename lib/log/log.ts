@@ -13,7 +13,7 @@ import type { EpochMs, Offset, ProducerKey, TopicId, TopicName } from '../core/n
 import type { NewRecord } from '../core/record-batch.ts'
 import type { Settings } from '../core/settings.ts'
 import type { Topic } from '../core/topic.ts'
-import type { Clock, Metadata, Objects, Random } from '../ports.ts'
+import type { Clock, Metadata, Objects, Random, WorkMeter } from '../ports.ts'
 import type { CreatedApiKey } from './api-keys.ts'
 import type { FetchManyRequest, Groups, PolledPartition } from './group-api.ts'
 import type { Instances } from './instance-api.ts'
@@ -30,6 +30,8 @@ export interface LogPorts {
   readonly report?: (bug: unknown) => void
   /** Told what is done. @default nobody, at no cost */
   readonly observe?: Observer
+  /** Told for what the stores are asked. @default nobody, at no cost */
+  readonly meter?: WorkMeter
 }
 
 export type Answer<Value> = ({ readonly ok: true } & Value) | Refusal

@@ -22,13 +22,16 @@ export async function mergeBacklog(
   config: EffectiveConfig,
   signal: AbortSignal,
 ): Promise<number> {
+  const { topicId } = key
   let rows = 0
   for (let merges = 0; merges < mergesPerRound && !signal.aborted; merges++) {
-    const merged = await mergePartition(context, chunks, key, config)
+    const merged = await context.within({ operation: 'merge', topicId }, () =>
+      mergePartition(context, chunks, key, config),
+    )
     if (merged === undefined) break
     rows += merged.rows
   }
-  if (rows > 0) await sweepInline(context, key)
+  if (rows > 0) await context.within({ operation: 'sweep', topicId }, () => sweepInline(context, key))
   return rows
 }
 
@@ -54,7 +57,9 @@ export async function maintainPartition(
   const config = effectiveConfig(topic)
   return {
     forgotten: await forgetProducers(context, key),
-    rowsRemoved: await retainPartition(context, key, retentionOf(config)),
+    rowsRemoved: await context.within({ operation: 'retention', topicId: topic.id }, () =>
+      retainPartition(context, key, retentionOf(config)),
+    ),
     rowsMerged: await mergeBacklog(engine, key, config, signal),
   }
 }

@@ -3,9 +3,11 @@
  * metrics, whose number must not grow with topics or partitions. Told as it happens; must be quick, and must not throw.
  */
 import type { HeadRefusal } from '../core/head.ts'
+import type { TopicId } from '../core/names.ts'
 
 export interface Observer {
-  count(name: Counted, n: number): void
+  /** @param topicId whose records or bytes they are, where they are counted */
+  count(name: Counted, n: number, topicId?: TopicId): void
   /** A conditional write of a commit did not apply; most are tried again, and nobody but this observer notices. */
   commitRefused(why: CommitRefused): void
   time(step: Step, durationMs: number): void

@@ -1,6 +1,6 @@
 /** The part of a log that says and changes what there is: topics, leases, API keys. */
 import { ApiKeys } from './api-keys.ts'
-import type { Engine } from './engine.ts'
+import { countedAs, type Engine } from './engine.ts'
 import { liveHead } from './fetch.ts'
 import { acquireLease, releaseLease, renewLease } from './leases.ts'
 import type { Log } from './log.ts'
@@ -23,12 +23,13 @@ type AdminMethods =
   | 'revokeApiKey'
   | 'checkApiKey'
 
-export function adminPart({ context, topics, answer }: Engine): Pick<Log, AdminMethods> {
+export function adminPart(engine: Engine): Pick<Log, AdminMethods> {
+  const { context, topics, answer } = countedAs('admin', engine)
   const apiKeys = new ApiKeys(context)
   return {
     createTopic: (request) => answer(() => topics.create(request)),
     describeTopic: (name) => answer(() => topics.describe(name)),
-    listTopics: () => topics.list(),
+    listTopics: () => context.within({ operation: 'admin' }, () => topics.list()),
     alterConfigs: (name, changes, validateOnly) => answer(() => topics.alterConfigs(name, changes, validateOnly)),
     addPartitions: (name, partitions) => answer(() => topics.addPartitions(name, partitions)),
     deleteTopic: (name) => answer(() => topics.delete(name)),
@@ -49,7 +50,7 @@ export function adminPart({ context, topics, answer }: Engine): Pick<Log, AdminM
       }),
 
     createApiKey: (request) => answer(() => apiKeys.create(request)),
-    listApiKeys: () => apiKeys.list(),
+    listApiKeys: () => context.within({ operation: 'admin' }, () => apiKeys.list()),
     revokeApiKey: (id) => answer(() => apiKeys.revoke(id)),
     checkApiKey: (credentials, need) => answer(() => apiKeys.check(credentials, need), 'unseen'),
   }

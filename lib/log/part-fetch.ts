@@ -1,10 +1,11 @@
 /** The part of a log that reads records. */
-import type { Engine } from './engine.ts'
+import { countedAs, type Engine } from './engine.ts'
 import { fetch } from './fetch.ts'
 import { fetchMany } from './fetch-many.ts'
 import type { Log } from './log.ts'
 
-export function fetchPart({ context, topics, chunks, answer, ending }: Engine): Pick<Log, 'fetch' | 'fetchMany'> {
+export function fetchPart(engine: Engine): Pick<Log, 'fetch' | 'fetchMany'> {
+  const { context, topics, chunks, answer, ending } = countedAs('fetch', engine)
   return {
     fetch: (request) => answer(() => fetch(context, topics, chunks, { ...request, signal: ending(request.signal) })),
     fetchMany: (request) =>

@@ -1,10 +1,11 @@
 /** The part of a log that says where a partition begins and ends, and what was when. */
-import type { Engine } from './engine.ts'
+import { countedAs, type Engine } from './engine.ts'
 import { liveHead } from './fetch.ts'
 import type { Log } from './log.ts'
 import { offsetForTimestamp } from './offset-for-timestamp.ts'
 
-export function offsetsPart({ context, topics, chunks, answer }: Engine): Pick<Log, 'offsets' | 'offsetForTimestamp'> {
+export function offsetsPart(engine: Engine): Pick<Log, 'offsets' | 'offsetForTimestamp'> {
+  const { context, topics, chunks, answer } = countedAs('fetch', engine)
   return {
     offsets: (topic, partition) =>
       answer(async () => {

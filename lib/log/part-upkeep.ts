@@ -1,6 +1,6 @@
 /** The part of a log that keeps it small: rolls, merges, retention, and what is forgotten. Needs the groups, which it looks after, too. */
 import { effectiveConfig } from '../core/topic.ts'
-import type { Engine } from './engine.ts'
+import { countedAs, type Engine } from './engine.ts'
 import { liveHead } from './fetch.ts'
 import { createGroups } from './groups.ts'
 import { InstanceStore } from './instance-store.ts'
@@ -13,7 +13,8 @@ import { rollPartition } from './roll.ts'
 
 type UpkeepMethods = 'roll' | 'merge' | 'mergeRolled' | 'forgetProducers' | 'maintain'
 
-export function upkeepPart(engine: Engine): Pick<Log, UpkeepMethods> {
+export function upkeepPart(whole: Engine): Pick<Log, UpkeepMethods> {
+  const engine = countedAs('upkeep', whole)
   const { context, topics, chunks, answer, ending } = engine
   const { admin, members } = createGroups(engine)
   const instances = new InstanceUpkeep(new InstanceStore(context), (group, member) => members.leave(group, member))
@@ -29,7 +30,10 @@ export function upkeepPart(engine: Engine): Pick<Log, UpkeepMethods> {
       answer(async () => {
         const found = await liveHead(context, topics, topic, partition)
         if (!found.ok) return found
-        const merged = await mergePartition(context, chunks, found.key, effectiveConfig(found.topic))
+        const { key, topic: live } = found
+        const merged = await context.within({ operation: 'merge', topicId: key.topicId }, () =>
+          mergePartition(context, chunks, key, effectiveConfig(live)),
+        )
         return { ok: true, rows: merged?.rows ?? 0, bytes: merged?.bytes ?? 0 }
       }, 'unseen'),
     mergeRolled: (signal) =>

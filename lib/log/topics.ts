@@ -77,7 +77,9 @@ export class Topics {
       )
       for (const item of items) {
         const topic = item.value as unknown as Topic
-        if (topic.state === 'live') topics.push(topic)
+        if (topic.state !== 'live') continue
+        this.#context.meter?.named(topic.id, topic.name)
+        topics.push(topic)
       }
       const last = items[items.length - 1]
       if (items.length < pageItems || last === undefined) return topics
@@ -270,6 +272,7 @@ export class Topics {
       const oldest = this.#cache.keys().next()
       if (!oldest.done) this.#cache.delete(oldest.value)
     }
+    this.#context.meter?.named(topic.id, topic.name)
     this.#cache.set(topic.name, { topic, atMs: this.#context.clock.now() })
   }
 }
