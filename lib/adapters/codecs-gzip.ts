@@ -12,8 +12,8 @@ const gzipBytesMin = 20
 /** The most that deflate expands. */
 const expansionMax = 1032
 
-export function gzipCompress(bytes: Uint8Array): Uint8Array {
-  return plainBytes(gzipSync(bytes))
+export function gzipCompress(bytes: Uint8Array, level?: number): Uint8Array {
+  return plainBytes(gzipSync(bytes, level === undefined ? {} : { level }))
 }
 
 export function gzipDecompress(bytes: Uint8Array, bytesMax: number): Decompressed {

@@ -10,18 +10,18 @@ import { zstdCompress, zstdDecompress } from './codecs-zstd.ts'
 
 export const nodeCodecs: Codecs = { crc32c, compress, decompress }
 
-function compress(type: CompressionType, bytes: Uint8Array): Uint8Array {
+function compress(type: CompressionType, bytes: Uint8Array, level?: number): Uint8Array {
   switch (type) {
     case 'none':
       return bytes
     case 'gzip':
-      return gzipCompress(bytes)
+      return gzipCompress(bytes, level)
     case 'snappy':
       return snappyCompress(bytes)
     case 'lz4':
       return lz4Compress(bytes)
     case 'zstd':
-      return zstdCompress(bytes)
+      return zstdCompress(bytes, level)
     default:
       return type satisfies never
   }

@@ -12,15 +12,16 @@
  *   blocks            3 bytes: bit 0 last, bits 2-1 type (0 raw, 1 repeated byte, 2 compressed), bits 23-3 size
  *   checksum          4 bytes if said
  */
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import type { Decompressed } from '../core/codec.ts'
 import { plainBytes, zlibFault } from './codecs-zlib.ts'
 
 const magic = 0xfd2fb528
 const blockBytesMax = 131_072
 
-export function zstdCompress(bytes: Uint8Array): Uint8Array {
-  return plainBytes(zstdCompressSync(bytes))
+export function zstdCompress(bytes: Uint8Array, level?: number): Uint8Array {
+  const params = level === undefined ? undefined : { [constants.ZSTD_c_compressionLevel]: level }
+  return plainBytes(zstdCompressSync(bytes, params === undefined ? {} : { params }))
 }
 
 export function zstdDecompress(bytes: Uint8Array, bytesMax: number): Decompressed {

@@ -10,7 +10,7 @@
  *   - *Filtered*, by Kafka's rules: a batch whose records all stay is not rewritten for that, one of which none stays goes, and any other
  *     keeps its base offset, its last offset, its producer and its codec. Control batches stay.
  *
- * What cannot be read (a compressed batch is not looked into when it is produced), or says of itself what is not known here, stays as it came.
+ * What cannot be read, since less may be decompressed than when it was produced, or says of itself what is not known here, stays as it came.
  */
 import type { Codecs, CompressionType } from './codec.ts'
 import type { Offset } from './names.ts'
@@ -29,6 +29,8 @@ import { varintSize, varlongSize, writeVarint, writeVarlong } from './varint.ts'
 export interface Rewrite {
   /** What batches that come uncompressed become; `none` leaves them, and their number, as they are. */
   readonly compression: CompressionType
+  /** Its level, where it has one. @default the codec's own */
+  readonly compressionLevel?: number | undefined
   /** The most that one batch may decompress to; a larger one stays as it came. */
   readonly decompressedBytesMax: number
   /** Bytes of records up to which neighbours become one batch, before compression. A fetch gets whole batches. @default 128 KiB */
@@ -295,6 +297,7 @@ class Rewriter {
         maxTimestampMs: timestampType === 'LogAppendTime' ? appendTimeMs : maxTimestampMs,
         recordCount,
       },
+      this.#rewrite.compressionLevel,
       this.#codecs,
     )
   }
@@ -302,7 +305,7 @@ class Rewriter {
   /** A batch alone. */
   #compressed(batch: Uint8Array, header: BatchHeader): Uint8Array {
     if (header.compression !== 'none') return batch
-    const compressed = compressBatch(batch, header, this.#rewrite.compression, this.#codecs)
+    const compressed = compressBatch(batch, header, this.#rewrite, this.#codecs)
     if (compressed === undefined) return batch
     this.#isChanged = true
     return compressed
@@ -328,19 +331,25 @@ class Rewriter {
 export function compressBatch(
   batch: Uint8Array,
   header: BatchHeader,
-  compression: CompressionType,
+  { compression, compressionLevel }: Pick<Rewrite, 'compression' | 'compressionLevel'>,
   codecs: Codecs,
 ): Uint8Array | undefined {
   if (compression === 'none' || hasForeignAttributes(batch, 0) || header.isControl) return undefined
-  const compressed = codecs.compress(compression, batch.subarray(batchOverheadBytes))
+  const compressed = codecs.compress(compression, batch.subarray(batchOverheadBytes), compressionLevel)
   if (batchOverheadBytes + compressed.byteLength >= batch.byteLength) return undefined
   return seal(compressed, batch, { ...header, compression }, codecs)
 }
 
 /** A batch like `like` of records that lie behind the room for its header; uncompressed where compression does not make it smaller. */
-function sealedSmaller(room: Uint8Array, like: Uint8Array, header: NewRecordsHeader, codecs: Codecs): Uint8Array {
+function sealedSmaller(
+  room: Uint8Array,
+  like: Uint8Array,
+  header: NewRecordsHeader,
+  level: number | undefined,
+  codecs: Codecs,
+): Uint8Array {
   const records = room.subarray(batchOverheadBytes)
-  const compressed = codecs.compress(header.compression, records)
+  const compressed = codecs.compress(header.compression, records, level)
   return compressed.byteLength < records.byteLength
     ? seal(compressed, like, header, codecs)
     : seal(records, like, { ...header, compression: 'none' }, codecs)
@@ -368,9 +377,9 @@ function openPlain(batch: Uint8Array, header: BatchHeader, codecs: Codecs, bytes
     : { bytes, from: 0, end: bytes.byteLength }
 }
 
-/** Compressed records are not looked at when they are produced; the others were. */
+/** Before the first record is told, the last one was reached: half a batch would be neither filtered nor left as it is. */
 function isReadable({ bytes }: { readonly bytes: Uint8Array }, header: BatchHeader): boolean {
-  if (header.compression === 'none') return true
+  if (header.compression === 'none') return true // walked when it was produced
   const walk = new RecordWalk(bytes, 0, bytes.byteLength, header)
   while (walk.next()) {
     // Only to come to the end.

@@ -19,8 +19,11 @@ export interface Codecs {
   /** CRC-32C (Castagnoli), unsigned. `seed` is the checksum of the bytes that came before, default none. */
   crc32c(bytes: Uint8Array, seed?: number): number
 
-  /** Compresses whole: gzip stream, snappy in xerial framing, LZ4 frame, zstd frame. `none` answers the same bytes. */
-  compress(type: CompressionType, bytes: Uint8Array): Uint8Array
+  /**
+   * Compresses whole: gzip stream, snappy in xerial framing, LZ4 frame, zstd frame. `none` answers the same bytes. `level` is
+   * that of gzip or zstd; without it, theirs by default.
+   */
+  compress(type: CompressionType, bytes: Uint8Array, level?: number): Uint8Array
 
   /**
    * Never allocates more than `bytesMax` (and a small constant) for the result; a bomb or a damaged input is a value,

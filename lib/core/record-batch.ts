@@ -390,6 +390,8 @@ export function openRecords(
 export interface NewBatch {
   records: readonly NewRecord[]
   compression: CompressionType
+  /** @default the codec's own */
+  compressionLevel?: number | undefined
   /** @default 'CreateTime' */
   timestampType?: 'CreateTime' | 'LogAppendTime'
   /** @default -1, with epoch -1 and sequence -1: not idempotent */
@@ -436,7 +438,7 @@ export function encodeBatch(batch: NewBatch, codecs: Codecs): Uint8Array {
   } else {
     const raw = new Uint8Array(recordsBytes)
     writeRecords(raw, 0, records, baseTimestampMs, offsetDeltas, sizes)
-    const compressed = codecs.compress(compression, raw)
+    const compressed = codecs.compress(compression, raw, batch.compressionLevel)
     bytes = new Uint8Array(batchOverheadBytes + compressed.length)
     bytes.set(compressed, batchOverheadBytes)
   }

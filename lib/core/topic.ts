@@ -78,7 +78,7 @@ export const topicConfigs = {
     min: -1,
     max: 9,
     hole: 0,
-    effect: 'none',
+    effect: 'some',
     doc: 'Level of gzip where the server compresses; -1 is the default level.',
   },
   'compression.lz4.level': {
@@ -102,7 +102,7 @@ export const topicConfigs = {
     default: '3',
     min: -131_072,
     max: 22,
-    effect: 'none',
+    effect: 'some',
     doc: 'Level of zstd where the server compresses.',
   },
   'delete.retention.ms': {
@@ -181,6 +181,13 @@ export const topicConfigs = {
     min: 0,
     effect: 'some',
     doc: 'Largest record batch, after compression. The limit on a request holds besides.',
+  },
+  'merge.compression.type': {
+    type: 'string',
+    default: 'zstd',
+    values: ['producer', 'gzip', 'snappy', 'lz4', 'zstd'],
+    effect: 'some',
+    doc: 'What merges, and small appends that it makes cheaper, make of batches that came uncompressed; `producer` leaves them as they came. Where it is not set, a `compression.type` other than `producer` counts. Highwater’s own; Kafka has none.',
   },
   'message.downconversion.enable': {
     type: 'boolean',
@@ -369,6 +376,10 @@ export interface EffectiveConfig {
   readonly segmentBytes: number
   /** `producer`: as the producer sent it. */
   readonly compressionType: CompressionType | 'producer'
+  /** What batches that came uncompressed become; `none`: they stay so. */
+  readonly mergeCompression: CompressionType
+  /** Of the codecs that have one here. */
+  readonly compressionLevels: Readonly<Partial<Record<CompressionType, number>>>
   readonly messageBytesMax: number
   readonly timestampType: 'CreateTime' | 'LogAppendTime'
   readonly timestampBeforeMaxMs: number
@@ -389,13 +400,21 @@ function effectiveOf(configs: Readonly<Record<string, string>>): EffectiveConfig
   const text = (name: TopicConfigName): string => configs[name] ?? topicConfigs[name].default
   const policies = text('cleanup.policy').split(',')
   const compression = text('compression.type')
+  const compressionType = (compression === 'uncompressed' ? 'none' : compression) as EffectiveConfig['compressionType']
+  const isMergeSet = configs['merge.compression.type'] !== undefined || compressionType === 'producer'
+  const merge = isMergeSet ? (text('merge.compression.type') as EffectiveConfig['compressionType']) : compressionType
   return {
     chunkPlacement: text('chunk.placement') as Placement,
     cleanupPolicy: { isDelete: policies.includes('delete'), isCompact: policies.includes('compact') },
     retentionMs: limitOf(text('retention.ms')),
     retentionBytes: limitOf(text('retention.bytes')),
     segmentBytes: Number(text('segment.bytes')),
-    compressionType: (compression === 'uncompressed' ? 'none' : compression) as EffectiveConfig['compressionType'],
+    compressionType,
+    mergeCompression: merge === 'producer' ? 'none' : merge,
+    compressionLevels: {
+      gzip: Number(text('compression.gzip.level')),
+      zstd: Number(text('compression.zstd.level')),
+    },
     messageBytesMax: Number(text('max.message.bytes')),
     timestampType: text('message.timestamp.type') as EffectiveConfig['timestampType'],
     timestampBeforeMaxMs: limitOf(text('message.timestamp.before.max.ms')),

@@ -51,7 +51,9 @@ export class Produce {
 
   async produce(request: ProduceRequest): Promise<Answer<{ topicId: Topic['id']; records: readonly Produced[] }>> {
     const fingerprint = request.idempotencyKey === undefined ? undefined : this.#fingerprint(request.records)
-    let found = await this.#topics.resolveOrCreate(request.topic)
+    const { topicId, records } = request
+    const partition = records.reduce((largest, record) => Math.max(largest, record.partition ?? 0), 0)
+    let found = await this.#topics.resolveOrCreate(request.topic, { topicId, partition })
     for (let recreations = 0; ; recreations++) {
       if (!found.ok) return found
       const { topic } = found
@@ -242,6 +244,7 @@ function encodeShare(context: Context, config: EffectiveConfig, request: Produce
           records:
             appendTimeMs === undefined ? records : records.map((record) => ({ ...record, timestampMs: appendTimeMs })),
           compression,
+          compressionLevel: config.compressionLevels[compression],
           ...(appendTimeMs === undefined ? {} : { timestampType: 'LogAppendTime' as const }),
           ...(request.producer === undefined
             ? {}

@@ -18,6 +18,27 @@ test('the native codecs and the portable ones agree on every byte', () => {
   }
 })
 
+test('gzip and zstd compress at the level that is asked for, whatever level Kafka allows, and others as ever', () => {
+  const bytes = new TextEncoder().encode(
+    Array.from({ length: 2_000 }, (_, number) => `{"id":${(number * 7919) % 1_000},"at":${number * 37}}`).join('\n'),
+  )
+  for (const [type, levels] of [
+    ['gzip', [1, 9]],
+    ['zstd', [-131_072, 3, 19]],
+    ['zstd', [22]],
+  ] as const) {
+    const sizes = levels.map((level) => {
+      const compressed = nodeCodecs.compress(type, bytes, level)
+      assert.deepEqual(nodeCodecs.decompress(type, compressed, bytes.length), { ok: true, bytes })
+      return compressed.length
+    })
+    for (const [index, size] of sizes.entries()) if (index > 0) assert.ok(size < sizes[index - 1]!, `${type} ${sizes}`)
+  }
+  assert.deepEqual(nodeCodecs.compress('gzip', bytes, -1), nodeCodecs.compress('gzip', bytes))
+  assert.deepEqual(nodeCodecs.compress('zstd', bytes, 3), nodeCodecs.compress('zstd', bytes))
+  assert.deepEqual(nodeCodecs.compress('lz4', bytes, 9), nodeCodecs.compress('lz4', bytes))
+})
+
 test('results are plain Uint8Arrays, not Buffers', () => {
   for (const type of compressionTypes) {
     const compressed = nodeCodecs.compress(type, sampleBytes(100))

@@ -42,7 +42,7 @@ describe('the number of partitions', () => {
 })
 
 describe('the table of topic configs', () => {
-  test('has the names of Kafka 4, and one of its own', () => {
+  test('has the names of Kafka 4, and two of its own', () => {
     const kafka = `cleanup.policy compression.gzip.level compression.lz4.level compression.type compression.zstd.level
       delete.retention.ms file.delete.delay.ms flush.messages flush.ms follower.replication.throttled.replicas
       index.interval.bytes leader.replication.throttled.replicas local.retention.bytes local.retention.ms
@@ -51,7 +51,7 @@ describe('the table of topic configs', () => {
       min.insync.replicas preallocate remote.copy.lag.bytes remote.copy.lag.ms remote.log.copy.disable
       remote.log.delete.on.disable remote.storage.enable retention.bytes retention.ms segment.bytes segment.index.bytes
       segment.jitter.ms segment.ms unclean.leader.election.enable`
-    assert.deepEqual([...names].sort(), ['chunk.placement', ...kafka.split(/\s+/)])
+    assert.deepEqual([...names].sort(), ['chunk.placement', ...kafka.split(/\s+/), 'merge.compression.type'].sort())
   })
 
   test('has Kafka’s defaults', () => {
@@ -281,6 +281,8 @@ describe('the effective config of a topic', () => {
       retentionBytes: Number.POSITIVE_INFINITY,
       segmentBytes: 1_073_741_824,
       compressionType: 'producer',
+      mergeCompression: 'zstd',
+      compressionLevels: { gzip: -1, zstd: 3 },
       messageBytesMax: 1_048_588,
       timestampType: 'CreateTime',
       timestampBeforeMaxMs: Number.POSITIVE_INFINITY,
@@ -290,6 +292,17 @@ describe('the effective config of a topic', () => {
       minCleanableDirtyRatio: 0.5,
       deleteRetentionMs: 86_400_000,
     })
+  })
+
+  test('has merges compress as the topic says, or else as its appends are compressed', () => {
+    const merged = (configs: Record<string, string>) => effective(configs).mergeCompression
+    assert.equal(merged({}), 'zstd')
+    assert.equal(merged({ 'compression.type': 'producer' }), 'zstd')
+    assert.equal(merged({ 'compression.type': 'gzip' }), 'gzip')
+    assert.equal(merged({ 'compression.type': 'uncompressed' }), 'none')
+    assert.equal(merged({ 'merge.compression.type': 'producer' }), 'none')
+    assert.equal(merged({ 'merge.compression.type': 'lz4', 'compression.type': 'uncompressed' }), 'lz4')
+    assert.equal(merged({ 'merge.compression.type': 'producer', 'compression.type': 'snappy' }), 'none')
   })
 
   test('is what was set, as what it means', () => {
