@@ -13,6 +13,7 @@
  * | `inline/<topic id>/<partition>` | segment id | a flush that finds it cheaper than an object, if absent | when a merge has put its records into a segment, or by the sweep | `InlineItem`, with the chunk's batches as bytes |
  * | `candidates` | segment id | a merge, a trim or the deletion of a topic, before it removes what named the segment, if absent | when the sweep has deleted the segment | `CandidateItem` |
  * | `sweep` | first character of the keys that were swept | the sweep, by version | never | `SweepItem` |
+ * | `upkeep` | `round` | upkeep, by version | never | `UpkeepItem` |
  * | `groups` | group name, percent-encoded | every change of the group, with its state, by version | when the group is deleted | `GroupItem` |
  * | `group-states` | group id | the same, in the same transaction | the same | `GroupText` (group.ts) |
  * | `members/<group id>` | member id | joins, then heartbeats: at most one per third of the session timeout | when the member leaves, is evicted, or its group is deleted | `MemberItem` |
@@ -69,6 +70,11 @@ export function graveKey(topicId: TopicId): ItemKey {
 export function rowsCollection(topicId: TopicId, partition: number): string {
   return `rows/${topicId}/${partition}`
 }
+/** The partition of a collection of rows; undefined: another collection. */
+export function partitionOfRows(collection: string): { topicId: TopicId; partition: number } | undefined {
+  const [, topicId, partition] = /^rows\/([^/]+)\/(\d+)$/.exec(collection) ?? []
+  return topicId === undefined ? undefined : { topicId: topicId as TopicId, partition: Number(partition) }
+}
 export function rowKey(topicId: TopicId, partition: number, last: Offset): ItemKey {
   return { collection: rowsCollection(topicId, partition), sort: offsetSortKey(last) }
 }
@@ -96,6 +102,7 @@ export function candidateKey(id: SegmentId): ItemKey {
 export function sweepKey(digit: string): ItemKey {
   return { collection: 'sweep', sort: digit }
 }
+export const upkeepRoundKey: ItemKey = { collection: 'upkeep', sort: 'round' }
 export const groupsCollection = 'groups'
 export function groupKey(name: GroupName): ItemKey {
   return { collection: groupsCollection, sort: encodeURIComponent(name) }
@@ -155,6 +162,13 @@ export interface CandidateItem {
 export interface SweepItem {
   /** Every object below it was looked at once, when it was old enough. */
   readonly horizon: SegmentId
+}
+
+/** How far the round of upkeep over all partitions came: topics by name, their partitions by number. */
+export interface UpkeepItem {
+  readonly beganMs: EpochMs
+  /** The next partition to look at: this one of this topic, or the first of the next topic there is. Of a round that is over: none. */
+  readonly next?: { readonly topic: string; readonly partition: number }
 }
 
 export interface InlineItem {

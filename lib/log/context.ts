@@ -11,10 +11,12 @@ import type { Settings } from '../core/settings.ts'
 import { isFree, tailIds } from '../core/sweep-rule.ts'
 import type { WorkTag } from '../core/usage.ts'
 import type { Clock, Metadata, Objects, Random, WorkMeter } from '../ports.ts'
+import { ByteLimit } from './byte-limit.ts'
 import { ChunkCache } from './chunk-cache.ts'
 import { Heads } from './heads.ts'
 import type { LogPorts } from './log.ts'
 import type { Observer } from './observer.ts'
+import { RolledPartitions } from './rolled-partitions.ts'
 import { Notices, Watch } from './watch.ts'
 
 /** The pure rules that the use cases apply themselves. A simulation switches in wrong ones, one at a time, to see them caught. */
@@ -42,7 +44,7 @@ export const logRules: LogRules = {
   spansToMerge,
 }
 
-/** Partitions that a process keeps in mind for its next merges (D8). */
+/** Partitions that a process keeps in mind for its next merges and its upkeep (D8). */
 export const rolledMax = 10_000
 
 export class Context implements LogPorts {
@@ -64,6 +66,10 @@ export class Context implements LogPorts {
    * more, and what is left out the round of upkeep finds.
    */
   readonly rolled = new Map<string, HeadKey>()
+  /** The same, for as long as they are looked after more often than all others. */
+  readonly lookedAfter = new RolledPartitions(rolledMax)
+  /** What merges hold in memory at the same time: as much as one of the largest. */
+  readonly merging: ByteLimit
   /** Tells waiting polls of changes of groups in this process, by group name. */
   readonly groups = new Notices()
   readonly #running = new Set<Promise<unknown>>()
@@ -75,6 +81,7 @@ export class Context implements LogPorts {
     this.clock = ports.clock
     this.random = ports.random
     this.codecs = ports.codecs
+    this.merging = new ByteLimit(settings.mergeBytesMax)
     this.#report = ports.report ?? unreported
     if (ports.observe !== undefined) this.observe = ports.observe
     if (ports.meter !== undefined) this.meter = ports.meter
@@ -98,10 +105,22 @@ export class Context implements LogPorts {
    */
   beside(work: () => Promise<unknown>): void {
     const running = work().catch((error: unknown) => {
-      if (!(error instanceof Unavailable)) this.#report(error)
+      if (!(error instanceof Unavailable)) this.report(error)
     })
     this.#running.add(running)
     void running.finally(() => this.#running.delete(running))
+  }
+
+  /** Tells of a bug, or of damage, that nobody waits for. */
+  report(bug: unknown): void {
+    this.#report(bug)
+  }
+
+  /** The tail of a partition was rolled into a row by this process. */
+  noteRoll({ topicId, partition }: HeadKey): void {
+    const key = { topicId, partition }
+    if (this.rolled.size < rolledMax) this.rolled.set(headKeyText(key), key)
+    this.lookedAfter.note(key, 1, this.clock.now())
   }
 
   async settled(): Promise<void> {

@@ -17,7 +17,6 @@ import { decodeReference } from '../core/reference.ts'
 import type { Row } from '../core/row.ts'
 import { parseRow } from '../core/row.ts'
 import type { Context } from './context.ts'
-import { headKeyText, rolledMax } from './context.ts'
 
 const underWay = new WeakMap<Context, Map<string, Promise<number>>>()
 
@@ -52,8 +51,7 @@ async function rollOnce(context: Context, key: HeadKey): Promise<number> {
   if (answer.head !== undefined) context.heads.note(answer.head)
   if (!answer.applied) return 0
   context.observe?.count('rolls', 1)
-  if (entries.length > 0 && context.rolled.size < rolledMax)
-    context.rolled.set(headKeyText(key), { topicId: key.topicId, partition: key.partition })
+  if (entries.length > 0) context.noteRoll(key)
   for (const [producer, state] of Object.entries(head.producers) as [ProducerKey, ProducerState][]) {
     const newest = state.batches[state.batches.length - 1]
     if (newest !== undefined && newest.base < head.boundary) await evict(context, head, producer, state)

@@ -67,10 +67,11 @@ export class Topics {
     this.#cache.delete(name)
   }
 
-  async list(): Promise<readonly Topic[]> {
+  /** @param first the name to begin with. @default all */
+  async list(first?: string): Promise<readonly Topic[]> {
     const topics: Topic[] = []
     const pageItems = 1_000
-    let from: string | undefined
+    let from = first
     while (true) {
       const items = await this.#context.persist(() =>
         this.#context.metadata.query(topicsCollection, { ...(from === undefined ? {} : { from }), limit: pageItems }),
