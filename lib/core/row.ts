@@ -4,6 +4,13 @@
  * Rows may overlap: a merge was interrupted, or a late put revived a row that had been superseded. Everywhere the row
  * that counts at x is the one with the *largest last* among those with first <= x <= last (R1). Shadowed rows are never
  * preferred.
+ *
+ * Key compaction leaves out records that a later one of the same key supersedes; offsets never change, so a row keeps its run and
+ * has fewer records, or none.
+ *
+ * K1 A row with `cleanedTo` holds no record that is superseded by a record of the same key at an offset below `cleanedTo`.
+ * K2 A row that lies wholly below the head's `cleanedTo` counts only if its own reaches as far (`isStaleRow`): the others were put by
+ *    somebody who was frozen, and hold records whose tombstones may be gone.
  */
 import type { Json } from './items.ts'
 import type { EpochMs, Offset } from './names.ts'
@@ -18,7 +25,7 @@ export interface RowChunk {
 export interface Row {
   readonly first: Offset
   readonly last: Offset
-  /** Ascending by base; the first begins at `first`, each ends where the next begins. */
+  /** Ascending by base; each ends where the next begins, or before. The first begins at `first`, or later where a merge or compaction left something out. */
   readonly chunks: readonly RowChunk[]
   /** The largest timestamp of this run, -1 where it has none. */
   readonly maxTimestampMs: EpochMs
@@ -26,6 +33,8 @@ export interface Row {
   readonly maxTimestampSoFarMs: EpochMs
   /** True when a merge replaced the references of the run: it no longer tells which appends it holds. */
   readonly isMerged: boolean
+  /** K1. Absent where compaction never came. */
+  readonly cleanedTo?: Offset
 }
 
 /**
@@ -40,7 +49,7 @@ export function parseRow(value: Json): Row {
 
 function rowFault(value: Json): string | undefined {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return 'no object'
-  const { first, last, chunks, maxTimestampMs, maxTimestampSoFarMs, isMerged } = value as {
+  const { first, last, chunks, maxTimestampMs, maxTimestampSoFarMs, isMerged, cleanedTo } = value as {
     readonly [key: string]: Json
   }
   if (!isOffset(first) || !isOffset(last) || first > last)
@@ -49,6 +58,8 @@ function rowFault(value: Json): string | undefined {
   if (!Number.isSafeInteger(maxTimestampMs) || !Number.isSafeInteger(maxTimestampSoFarMs))
     return 'a timestamp is no number'
   if ((maxTimestampMs as number) > (maxTimestampSoFarMs as number)) return 'its own time is beyond the largest so far'
+  if (cleanedTo !== undefined && !(isOffset(cleanedTo) && cleanedTo > last))
+    return `cleaned to ${JSON.stringify(cleanedTo)}, not beyond ${last}`
   if (!Array.isArray(chunks)) return 'no chunks'
   let next = first
   for (const chunk of chunks as readonly Json[]) {
@@ -96,6 +107,14 @@ export function rowThatCounts(rows: readonly Row[], x: Offset, isEnd: boolean, r
   }
   if (!isEnd) return { kind: 'read-on', candidate }
   return candidate === undefined ? { kind: 'none' } : { kind: 'found', row: candidate }
+}
+
+/**
+ * K2, `cleanedTo` is the head's. Everywhere where rows are read to find records, such a row is treated as if it were not there; only the sweep
+ * counts it (S2).
+ */
+export function isStaleRow(row: Pick<Row, 'last' | 'cleanedTo'>, cleanedTo: Offset | undefined): boolean {
+  return cleanedTo !== undefined && row.last < cleanedTo && (row.cleanedTo ?? 0) < cleanedTo
 }
 
 /** Where one append is, after an outcome that nobody saw. */

@@ -6,7 +6,7 @@ import { decideClaim, decideCommit } from '../core/group-offset.ts'
 import type { Head, HeadKey } from '../core/head.ts'
 import { spansToMerge } from '../core/merge-plan.ts'
 import { judgeProducer } from '../core/producer.ts'
-import { findInRows, rowThatCounts } from '../core/row.ts'
+import { findInRows, isStaleRow, rowThatCounts } from '../core/row.ts'
 import type { Settings } from '../core/settings.ts'
 import { isFree, tailIds } from '../core/sweep-rule.ts'
 import type { WorkTag } from '../core/usage.ts'
@@ -22,6 +22,7 @@ import { Notices, Watch } from './watch.ts'
 /** The pure rules that the use cases apply themselves. A simulation switches in wrong ones, one at a time, to see them caught. */
 export interface LogRules {
   readonly rowThatCounts: typeof rowThatCounts
+  readonly isStaleRow: typeof isStaleRow
   readonly findInRows: typeof findInRows
   readonly judgeProducer: typeof judgeProducer
   readonly release: typeof release
@@ -34,6 +35,7 @@ export interface LogRules {
 
 export const logRules: LogRules = {
   rowThatCounts,
+  isStaleRow,
   findInRows,
   judgeProducer,
   release,

@@ -65,6 +65,7 @@ interface Lane {
   head?: Head
   refused?: Refusal
   readonly batches: Uint8Array[]
+  readonly offset: Offset
   nextOffset: Offset
   /** The answer has no room for its next batch. */
   isFull: boolean
@@ -113,6 +114,7 @@ class Fetching {
         partition,
         asked: topicId,
         batches: [],
+        offset,
         nextOffset: offset,
         isFull: false,
         isDue: true,
@@ -320,7 +322,7 @@ class Fetching {
       const end = read.header.baseOffset + read.header.lastOffsetDelta + 1
       lane.batches.push(batch)
       this.#bytes += batch.byteLength
-      this.#records += end - Math.max(lane.nextOffset, read.header.baseOffset)
+      this.#records += Math.min(read.header.recordCount, end - lane.nextOffset)
       lane.nextOffset = end
     }
     lane.nextOffset = nextOffset
@@ -352,9 +354,10 @@ class Fetching {
 
   #answers(): readonly PolledPartition[] {
     const answers: PolledPartition[] = []
-    for (const { topic, partition, key, head, refused, batches, nextOffset } of this.#lanes) {
+    for (const { topic, partition, key, head, refused, batches, offset, nextOffset } of this.#lanes) {
       if (refused !== undefined) answers.push({ topic, partition, ...refused })
-      else if (head !== undefined && key !== undefined && batches.length > 0) {
+      // Without batches: compaction left nothing between the two.
+      else if (head !== undefined && key !== undefined && nextOffset > offset) {
         if (this.#context.observe !== undefined) observeFetched(this.#context.observe, batches, key.topicId)
         // Rows may hold what was committed after the head was read.
         const highWatermark = Math.max(head.hw, nextOffset)

@@ -25,6 +25,9 @@ const committed = 'committed'
 /** How often a reader begins again from the head, when what it found had just moved. */
 const lookupAttemptsMax = 6
 
+/** How often one request goes on where compaction left nothing: then it is answered how far it came. */
+const emptyReadsMax = 16
+
 export type FoundHead = { readonly ok: true; readonly topic: Topic; readonly key: HeadKey; readonly head: Head }
 
 /** The live head of a partition, read now. A name that means a deleted topic is looked up once more (D6). */
@@ -64,6 +67,9 @@ export async function fetch(
   const untilMs = clock.now() + Math.min(request.waitMs ?? 0, settings.fetchWaitMsMax)
   let pollMs = settings.headPollMsMin
   let woken: FoundHead | undefined
+  // Beyond what was asked for once compaction has left nothing there.
+  let offset = request.offset
+  let emptyReads = 0
   while (true) {
     const found =
       woken ?? (await timed(context, 'head', () => liveHead(context, topics, request.topic, request.partition)))
@@ -74,7 +80,8 @@ export async function fetch(
         'UNKNOWN_TOPIC',
         `Topic '${topic.name}' was created again: its id is ${topic.id}, not ${request.topicId}.`,
       )
-    const outside = checkOffset(head, request)
+    // Rows that were read may hold what was committed after the head was.
+    const outside = checkOffset(head, { ...request, offset: emptyReads > 0 ? Math.min(offset, head.hw) : offset })
     if (outside !== undefined) return outside
     const answer = {
       ok: true,
@@ -83,15 +90,21 @@ export async function fetch(
       startOffset: head.start,
       highWatermark: head.hw,
     } as const
-    if (request.offset < head.hw) {
-      const result = await readFrom(context, chunks, head, request, bytesMax, recordsMax)
+    if (offset < head.hw) {
+      const result = await readFrom(context, chunks, head, { ...request, offset }, bytesMax, recordsMax)
       if ('ok' in result) return result
+      if (result.batches.length === 0 && ++emptyReads < emptyReadsMax) {
+        offset = result.nextOffset
+        woken = offset < head.hw ? found : undefined
+        continue
+      }
       if (context.observe !== undefined) observeFetched(context.observe, result.batches, topic.id)
       // Rows may hold what was committed after the head was read.
       return { ...answer, ...result, highWatermark: Math.max(head.hw, result.nextOffset) }
     }
     const leftMs = untilMs - clock.now()
-    if (leftMs <= 0 || request.signal?.aborted === true) return { ...answer, batches: [], nextOffset: request.offset }
+    if (leftMs <= 0 || request.signal?.aborted === true)
+      return { ...answer, batches: [], nextOffset: offset, highWatermark: Math.max(head.hw, offset) }
     const waitMs = settings.isSoleProcess ? leftMs : Math.min(leftMs, pollMs)
     await timed(context, 'wait', () => waitForCommit(context, key, head.hw, waitMs, request.signal))
     // A commit of this process brought its head along: nothing needs to be asked, that it is there is enough.
@@ -183,27 +196,32 @@ async function readBatches(
   recordsMax: number,
   reading: 'near' | 'far' = 'near',
 ): Promise<Pick<Fetched, 'batches' | 'nextOffset'> | undefined> {
-  const spans = await timed(context, 'rows', () => locate(context, head, offset, bytesMax, reading))
-  if (spans === undefined || spans[0] === undefined) return undefined
+  const located = await timed(context, 'rows', () => locate(context, head, offset, bytesMax, reading))
+  if (located === undefined) return undefined
+  const { spans, end } = located
   const contents = await timed(context, 'chunks', () => chunks.read(head, spans))
   const batches: Uint8Array[] = []
   let bytes = 0
+  let records = 0
   let nextOffset = offset
   for (const [index, span] of spans.entries()) {
     const content = contents[index]
     if (content === undefined) return batches.length > 0 ? { batches, nextOffset } : undefined
-    for (const batch of batchesOf(content, span)) {
-      const end = batch.header.baseOffset + batch.header.lastOffsetDelta + 1
+    for (const { header, position } of batchesOf(content, span)) {
+      const batchEnd = header.baseOffset + header.lastOffsetDelta + 1
       // Rows may overlap: a span may begin with what the one before it held (R1).
-      if (end <= nextOffset) continue
-      const isFull = bytes + batch.header.sizeBytes > bytesMax || nextOffset - offset >= recordsMax
+      if (batchEnd <= nextOffset) continue
+      const isFull = bytes + header.sizeBytes > bytesMax || records >= recordsMax
       if (batches.length > 0 && isFull) return { batches, nextOffset }
-      batches.push(content.subarray(batch.position, batch.position + batch.header.sizeBytes))
-      bytes += batch.header.sizeBytes
-      nextOffset = end
+      batches.push(content.subarray(position, position + header.sizeBytes))
+      bytes += header.sizeBytes
+      records += Math.min(header.recordCount, batchEnd - nextOffset)
+      nextOffset = batchEnd
     }
+    // What is left of the span was compacted away.
+    nextOffset = Math.max(nextOffset, span.end)
   }
-  return batches.length > 0 ? { batches, nextOffset } : undefined
+  return { batches, nextOffset: Math.max(nextOffset, end) }
 }
 
 /** What the work resolves with; where nobody is told, it is only called. */

@@ -142,7 +142,9 @@ export class PollOfInstance {
       const { topic, partition } = polled
       const held = holding.get(heldKey(polled))
       if (held?.position === undefined) continue
-      if (polled.ok) deliveries.push({ topic, partition, offset: held.position, fetched: polled })
+      // Compaction left nothing: the position moves, and there is nothing to deliver.
+      if (polled.ok && polled.batches.length === 0) changes.set(heldKey(polled), { position: polled.nextOffset })
+      else if (polled.ok) deliveries.push({ topic, partition, offset: held.position, fetched: polled })
       else if (polled.code === 'OFFSET_OUT_OF_RANGE') {
         const { startOffset, endOffset } = polled.details ?? {}
         const position = this.#config.offsetReset === 'earliest' ? startOffset : endOffset

@@ -2,7 +2,7 @@
  * Where the records from an offset on lie: the head, then at most one query of rows, however long the log is. References
  * only move from the tail to rows, so the head is always read first.
  */
-import type { Head, HeadKey } from '../core/head.ts'
+import type { Head } from '../core/head.ts'
 import { tailEntries, tailStart } from '../core/head.ts'
 import { offsetSortKey, rowsCollection } from '../core/items.ts'
 import type { Offset } from '../core/names.ts'
@@ -23,9 +23,17 @@ export interface Span {
 const nearRowsPerQuery = 8
 const farRowsPerQuery = 200
 
+/** The spans that hold what there is of the offsets from one asked for up to `end`; what none of them holds was compacted away. */
+export interface Located {
+  /** Ascending. */
+  readonly spans: readonly Span[]
+  /** One past the last offset. */
+  readonly end: Offset
+}
+
 /**
- * The spans from the one that holds `from` (start <= from < hw) on, contiguous, until they have `bytesWanted` or the
- * rows that were read end. Undefined: what was read does not hold `from`; begin again from the head, looking `far`.
+ * The spans from the one that holds `from` (start <= from < hw) on, until they have `bytesWanted` or the rows that were read end; none where
+ * compaction left nothing so far. Undefined: what was read does not hold `from`; begin again from the head, looking `far`.
  */
 export async function locate(
   context: Context,
@@ -34,13 +42,16 @@ export async function locate(
   bytesWanted: number,
   reading: 'near' | 'far',
   rowsPerQuery = nearRowsPerQuery,
-): Promise<readonly Span[] | undefined> {
+): Promise<Located | undefined> {
   const spans: Span[] = []
   let bytes = 0
   let at = from
+  let isFull = false
   const take = (candidates: readonly Span[]) => {
     for (const span of candidates) {
-      if (span.end <= at || (spans.length > 0 && bytes >= bytesWanted)) continue
+      if (span.end <= at) continue
+      isFull = spans.length > 0 && bytes >= bytesWanted
+      if (isFull) return
       spans.push(span)
       bytes += decodeReference(span.ref).lengthBytes
       at = span.end
@@ -52,29 +63,26 @@ export async function locate(
     while (at < inTail && (spans.length === 0 || bytes < bytesWanted)) {
       const choice = context.rules.rowThatCounts(rows.items, at, rows.isEnd, reading)
       // A row that only further reading could confirm: for the first offset it is read, beyond that the answer may end.
-      const row = choice.kind === 'found' ? choice.row : undefined
+      const isUnconfirmed = choice.kind === 'read-on' && at === from && reading === 'near'
+      const row = choice.kind === 'found' ? choice.row : isUnconfirmed ? choice.candidate : undefined
       if (row === undefined) {
-        if (spans.length > 0) break
-        if (choice.kind === 'read-on' && choice.candidate !== undefined && reading === 'far') return undefined
-        if (choice.kind === 'read-on' && choice.candidate !== undefined) {
-          take(rowSpans(choice.candidate))
-          break
-        }
-        return undefined
+        if (at === from) return undefined
+        break
       }
       take(rowSpans(row))
+      if (isFull) break
+      // Where compaction left nothing, or its last chunk ends early.
       at = Math.max(at, row.last + 1)
-      if (bytes >= bytesWanted) break
     }
-    if (at < inTail) return spans
+    if (at < inTail || isFull) return { spans, end: at }
   }
   take(tailEntries(head))
-  return spans
+  return { spans, end: at }
 }
 
 async function readRows(
   context: Context,
-  key: HeadKey,
+  head: Head,
   from: Offset,
   reading: 'near' | 'far',
   rowsPerQuery: number,
@@ -84,13 +92,16 @@ async function readRows(
   let start = offsetSortKey(from)
   while (true) {
     const items = await context.persist(() =>
-      context.metadata.query(rowsCollection(key.topicId, key.partition), { from: start, limit }),
+      context.metadata.query(rowsCollection(head.topicId, head.partition), { from: start, limit }),
     )
-    for (const item of items) rows.push(parseRow(item.value))
-    const last = rows[rows.length - 1]
+    for (const item of items) {
+      const row = parseRow(item.value)
+      if (!context.rules.isStaleRow(row, head.cleanedTo)) rows.push(row)
+    }
+    const last = items[items.length - 1]
     const isEnd = items.length < limit || last === undefined
     if (isEnd || reading === 'near') return { items: rows, isEnd }
-    start = offsetSortKey(last.last + 1)
+    start = offsetSortKey(Number(last.key.sort) + 1)
   }
 }
 

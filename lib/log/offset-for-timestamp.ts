@@ -60,12 +60,11 @@ async function search(
   const inTail = tailStart(head)
   let at = head.start < inTail ? await firstRowThatReaches(context, head, timestampMs, inTail) : head.start
   while (at < head.hw) {
-    const spans = await locate(context, head, at, Number.POSITIVE_INFINITY, reading, rowsPerQuery)
-    const last = spans?.at(-1)
-    if (spans === undefined || last === undefined) return undefined
-    const found = await searchSpans(context, chunks, spans, head, timestampMs)
+    const located = await locate(context, head, at, Number.POSITIVE_INFINITY, reading, rowsPerQuery)
+    if (located === undefined) return undefined
+    const found = await searchSpans(context, chunks, located.spans, head, timestampMs)
     if (found !== none) return found
-    at = last.end
+    at = located.end
   }
   return none
 }
