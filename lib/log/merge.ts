@@ -6,7 +6,7 @@ import type { Head, HeadKey } from '../core/head.ts'
 import { tailStart } from '../core/head.ts'
 import { offsetSortKey, rowsCollection } from '../core/items.ts'
 import type { MergePlan, MergePolicy } from '../core/merge-plan.ts'
-import { MergePlanner } from '../core/merge-plan.ts'
+import { MergePlanner, rowBytes } from '../core/merge-plan.ts'
 import type { Offset } from '../core/names.ts'
 import { parseRow } from '../core/row.ts'
 import type { EffectiveConfig } from '../core/topic.ts'
@@ -37,6 +37,12 @@ export async function mergePartition(
   await removeShadowed(context, key, planner)
   const plan = planner.plan()
   if (plan === undefined) return undefined
+  const bytes = plan.run.reduce((sum, { row }) => sum + rowBytes(row), 0)
+  return context.merging.run(bytes, () => mergeRun(context, chunks, head, plan))
+}
+
+async function mergeRun(context: Context, chunks: Chunks, head: Head, plan: MergePlan): Promise<Merged | undefined> {
+  const key = { topicId: head.topicId, partition: head.partition }
   const batches = await loadRun(context, chunks, key, plan, head.start)
   // Something moved while it was read: the next merge looks again.
   if (batches === undefined) return undefined
