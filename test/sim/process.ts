@@ -22,6 +22,8 @@ export interface ProcessOptions {
   readonly skewMs: number
   readonly settings: Partial<Settings>
   readonly rules: Partial<LogRules>
+  /** Called when an answer to a call has come, before anybody in the process knows: it may freeze the process just then. */
+  readonly onAnswer?: (process: Process, call: string) => void
 }
 
 export class Process {
@@ -41,21 +43,24 @@ export class Process {
     this.skewMs = options.skewMs
     this.name = options.name
     this.#world = world
-    const through = <Answer>(call: Promise<Answer>) => this.#through(call)
+    const { onAnswer } = options
+    const through = <Answer>(name: string, call: Promise<Answer>) =>
+      this.#through(call, onAnswer && (() => onAnswer(this, name)))
     this.ports = {
       objects: {
-        create: (key, parts) => through(objects.create(key, parts)),
-        read: (key, position, length) => through(objects.read(key, position, length)),
-        list: (prefix, after, limit) => through(objects.list(prefix, after, limit)),
-        delete: (key) => through(objects.delete(key)),
+        create: (key, parts) => through('create', objects.create(key, parts)),
+        read: (key, position, length) => through('read', objects.read(key, position, length)),
+        list: (prefix, after, limit) => through('list', objects.list(prefix, after, limit)),
+        delete: (key) => through('delete', objects.delete(key)),
       },
       metadata: {
-        readHead: (key) => through(metadata.readHead(key)),
-        createHead: (head) => through(metadata.createHead(head)),
-        updateHead: (key, command, also) => through(metadata.updateHead(key, command, also)),
-        get: (key) => through(metadata.get(key)),
-        query: (collection, range) => through(metadata.query(collection, range)),
-        write: (writes) => through(metadata.write(writes)),
+        readHead: (key) => through('readHead', metadata.readHead(key)),
+        createHead: (head) => through('createHead', metadata.createHead(head)),
+        updateHead: (key, command, also) =>
+          through(`updateHead ${command.kind}`, metadata.updateHead(key, command, also)),
+        get: (key) => through('get', metadata.get(key)),
+        query: (collection, range) => through(`query ${collection.split('/')[0]}`, metadata.query(collection, range)),
+        write: (writes) => through(`write ${writes[0]?.key.collection.split('/')[0]}`, metadata.write(writes)),
       },
       clock: {
         now: () => Math.floor(world.nowMs + this.skewMs),
@@ -99,10 +104,13 @@ export class Process {
     this.#onDeath.clear()
   }
 
-  #through<Answer>(call: Promise<Answer>): Promise<Answer> {
+  #through<Answer>(call: Promise<Answer>, arrived: (() => void) | undefined): Promise<Answer> {
     return new Promise((resolve, reject) => {
       call.then(
-        (answer) => this.deliver(() => resolve(answer)),
+        (answer) => {
+          arrived?.()
+          this.deliver(() => resolve(answer))
+        },
         (error: unknown) => this.deliver(() => reject(error)),
       )
     })

@@ -18,7 +18,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     /** Lines of the history to show. */
     tail: { type: 'string', default: '60' },
-    /** What to leave out, separated by commas: actors, faults, `disk`, `disk-faults`, `blight`. */
+    /** What to leave out, separated by commas: actors, faults, `disk`, `disk-faults`, `blight`, `lull`, `long`, `compaction`. */
     without: { type: 'string', default: '' },
     /** How much the actors do, instead of what the seed says. */
     effort: { type: 'string' },
@@ -59,12 +59,12 @@ async function explore(root: number): Promise<void> {
   )
   const seeds = new Dice(root)
   const faults = new Map<string, number>()
-  const sums = { histories: 0, events: 0, calls: 0, commits: 0, records: 0, violations: 0 }
+  const sums = { histories: 0, days: 0, events: 0, calls: 0, commits: 0, records: 0, violations: 0 }
   const began = performance.now()
   for (let index = 0; index < Number(values.seeds); index++) {
     const outcome = await simulate(seeds.seed32(), options)
     sums.histories++
-    for (const name of ['events', 'calls', 'commits', 'records'] as const) sums[name] += outcome[name]
+    for (const name of ['days', 'events', 'calls', 'commits', 'records'] as const) sums[name] += outcome[name]
     for (const [kind, count] of outcome.faults) faults.set(kind, (faults.get(kind) ?? 0) + count)
     if (outcome.violation === undefined) continue
     sums.violations++
@@ -78,7 +78,7 @@ async function explore(root: number): Promise<void> {
   const seconds = (performance.now() - began) / 1000
   console.log(
     `${Object.entries(sums)
-      .map(([name, sum]) => `${sum} ${name}`)
+      .map(([name, sum]) => `${Math.round(sum)} ${name}`)
       .join(', ')}`,
   )
   console.log(`${(sums.histories / seconds).toFixed(1)} histories/s, ${Math.round(sums.events / seconds)} events/s`)
@@ -114,7 +114,7 @@ async function minimised(outcome: Outcome): Promise<Outcome> {
     effort = changed.effort
     return true
   }
-  for (const name of [...actorKinds, ...faultKinds, 'blight', 'disk', 'disk-faults'])
+  for (const name of [...actorKinds, ...faultKinds, 'blight', 'disk', 'disk-faults', 'long', 'lull', 'compaction'])
     await attempt({ without: new Set([...without, name]), effort })
   for (let less = 2; less < 64; less *= 2)
     while (effort > less && (await attempt({ without, effort: effort - Math.ceil(effort / less) })));

@@ -13,7 +13,7 @@ import { append } from './actors/appends.ts'
 import { idempotent, sleeper } from './actors/idempotent.ts'
 import { keeper } from './actors/keepers.ts'
 import { leader } from './actors/leaders.ts'
-import { fencer, merger, sweeper, upkeeper } from './actors/maintenance.ts'
+import { compactor, fencer, merger, sweeper, upkeeper } from './actors/maintenance.ts'
 import { member, sleepwalker } from './actors/members.ts'
 import { appender, conditional, keyed, producer } from './actors/producers.ts'
 import { fetch, reader, seek, seeker, someTime } from './actors/readers.ts'
@@ -21,7 +21,7 @@ import { Dice } from './dice.ts'
 import { auditGroupNames, settleGroups } from './group-audit.ts'
 import type { History } from './history.ts'
 import type { Slot } from './simulation.ts'
-import { Simulation } from './simulation.ts'
+import { Simulation, startMs } from './simulation.ts'
 import type { ChangeWrites } from './stores.ts'
 import { diskObjects, memoryObjects, watchedMetadata, watchedObjects } from './stores.ts'
 import type { ActorKind, Swarm, WorldKind } from './swarm.ts'
@@ -59,6 +59,7 @@ export interface Outcome {
   readonly records: number
   readonly faults: ReadonlyMap<FaultKind, number>
   readonly swarm: Swarm
+  readonly days: number
 }
 
 type Actor = (sim: Simulation, dice: Dice, name: string) => Promise<void>
@@ -79,6 +80,7 @@ const actors: { readonly [Kind in ActorKind]: Actor } = {
   sweeper,
   fencer,
   upkeeper,
+  compactor,
   topics,
   chaos,
   member,
@@ -96,6 +98,7 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
   const sim = new Simulation(seed, swarm, codecs, rules, wrapObjects)
   const { world, history, truth } = sim
   truth.groups.skewMs = swarm.skewMs
+  truth.skewMs = swarm.skewMs
   truth.keyLifeMs = (swarm.settings.producerIdExpirationMs ?? 0) - 2 * swarm.skewMs
   const phases = [() => begin(sim, mutation, decide), () => act(sim), () => audit(sim)]
   try {
@@ -123,9 +126,10 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
     events: world.eventsRun,
     calls: sim.callsMade,
     commits: [...truth.partitions.values()].reduce((sum, { commits }) => sum + commits.length, 0),
-    records: [...truth.partitions.values()].reduce((sum, { records }) => sum + records.length, 0),
+    records: [...truth.partitions.values()].reduce((sum, { records }) => sum + records.length - swarm.firstOffset, 0),
     faults: sim.faults,
     swarm,
+    days: (world.nowMs - startMs) / 86_400_000,
   }
 }
 
@@ -146,7 +150,11 @@ function openCalls(sim: Simulation): string {
 async function begin(sim: Simulation, mutation: Mutation, decide: typeof decideHead | undefined): Promise<void> {
   const { swarm, dice, world, truth } = sim
   sim.areFaultsOn = false
-  sim.metadata = watchedMetadata(truth, world, decide, mutation.changeWrites)
+  sim.metadata = watchedMetadata(truth, world, {
+    decide,
+    changeWrites: mutation.changeWrites,
+    firstOffset: swarm.firstOffset,
+  })
   const objects =
     swarm.objects === 'disk'
       ? await diskObjects(world, dice.derive('disk'), swarm.diskFaults, mutation.drops)
@@ -173,9 +181,6 @@ async function act(sim: Simulation): Promise<void> {
   await Promise.all(running)
 }
 
-/** The longest that anything is late, hangs or is frozen. */
-const longestMs = 4 * 10_800_000
-
 /** After the last fault: what was late has arrived, every call is answered, and a new process finds everything. */
 async function audit(sim: Simulation): Promise<void> {
   const { history, truth, world } = sim
@@ -186,7 +191,9 @@ async function audit(sim: Simulation): Promise<void> {
     if (slot.process === undefined) sim.start(slot)
   }
   if (sim.swarm.kind === 'groups') await settleGroups(sim)
-  await world.sleep(longestMs)
+  const { lateMs, hangMs, freezeMs } = sim.swarm
+  // Of two that follow each other, and their retries.
+  await world.sleep(4 * Math.max(lateMs[1], hangMs[1], freezeMs[1], 10_800_000))
   if (sim.open.size > 0) return unanswered(sim)
   // A directory that could not be synced takes nothing until the objects are opened again.
   sim.objects.repair?.()

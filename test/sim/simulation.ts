@@ -96,11 +96,18 @@ export class Simulation {
       random: faultDice.random,
       latencyMs: this.swarm.latencyMs,
       lateMs: this.swarm.lateMs,
+      hangMs: this.swarm.hangMs,
       timeoutMs: [20, 30_000] as const,
       onFault: (kind: FaultKind, call: string) => {
         this.faults.set(kind, (this.faults.get(kind) ?? 0) + 1)
         this.history.note(`${name} ! ${kind} ${call}`)
       },
+    }
+    const { lull } = this.swarm
+    const onAnswer = (process: Process, call: string) => {
+      if (!this.isActive || call !== lull?.call || !faultDice.chance(lull.chance)) return
+      this.history.note(`${name} stops after ${call}`)
+      this.freeze(process, faultDice.scattered(...this.swarm.freezeMs))
     }
     slot.process = new Process({
       name,
@@ -112,9 +119,19 @@ export class Simulation {
       skewMs: slot.skewMs,
       settings: this.swarm.settings,
       rules: this.#rules,
+      ...(lull === undefined ? {} : { onAnswer }),
     })
     this.history.note(`${name} starts`)
     return slot.process
+  }
+
+  freeze(process: Process, durationMs: number): void {
+    this.history.note(`${process.name} freezes`)
+    process.freeze()
+    this.world.after(durationMs, () => {
+      if (process.state === 'frozen') this.history.note(`${process.name} thaws`)
+      process.thaw()
+    })
   }
 
   kill(slot: Slot): void {

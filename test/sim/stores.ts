@@ -6,6 +6,7 @@ import type { Disk } from '../../lib/adapters/local/disk.ts'
 import { openLocalObjects } from '../../lib/adapters/local/objects.ts'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
 import type { decideHead } from '../../lib/core/head.ts'
+import type { Offset } from '../../lib/core/names.ts'
 import { segmentPrefixes } from '../../lib/core/names.ts'
 import type { ItemWrite, Metadata, Objects } from '../../lib/ports.ts'
 import type { Dice } from './dice.ts'
@@ -17,11 +18,17 @@ import type { World } from './world.ts'
 /** Writes as a mutation makes them of those that were asked for. */
 export type ChangeWrites = (writes: readonly ItemWrite[], metadata: Metadata) => Promise<readonly ItemWrite[]>
 
+export interface WatchOptions {
+  readonly decide: typeof decideHead | undefined
+  readonly changeWrites: ChangeWrites | undefined
+  /** Of every new head, as if all before had been trimmed. */
+  readonly firstOffset: Offset
+}
+
 export function watchedMetadata(
   truth: Truth,
   world: World,
-  decide: typeof decideHead | undefined,
-  changeWrites: ChangeWrites | undefined,
+  { decide, changeWrites, firstOffset }: WatchOptions,
 ): Metadata {
   const metadata = new MemoryMetadata(decide === undefined ? {} : { decide })
   const written = (writes: readonly ItemWrite[]) => {
@@ -32,7 +39,8 @@ export function watchedMetadata(
   }
   return {
     readHead: (key) => metadata.readHead(key),
-    async createHead(head) {
+    async createHead(asked) {
+      const head = { ...asked, hw: firstOffset, start: firstOffset, boundary: firstOffset }
       const answer = await metadata.createHead(head)
       if (answer === 'created') truth.created(head)
       return answer
@@ -78,6 +86,7 @@ export function watchedObjects(truth: Truth, objects: SharedObjects): SharedObje
     async delete(key) {
       await objects.delete(key)
       truth.history.note(`object ${key.slice(-20)} deleted`)
+      truth.objectDeleted(key)
     },
     ...(failPower === undefined ? {} : { failPower: () => failPower() }),
     ...(repair === undefined ? {} : { repair: () => repair() }),

@@ -25,6 +25,7 @@ export const actorKinds = [
   'sweeper',
   'fencer',
   'upkeeper',
+  'compactor',
   'topics',
   'chaos',
   'member',
@@ -51,7 +52,15 @@ export interface Swarm {
   readonly blight?: { readonly call: string; readonly rates: FaultRates }
   /** Probability that a call to the disk fails, with what it should have made durable lost. */
   readonly diskFaults: number
+  /** A history of weeks: days in which nothing happens, requests and processes that come back after days. */
+  readonly isLong: boolean
+  /** A process freezes with this probability when it has just been answered such a call: between a put and its commit, for one. */
+  readonly lull?: { readonly call: string; readonly chance: number }
+  /** How long a process is frozen, if it is for long. */
+  readonly freezeMs: readonly [number, number]
+  readonly quietMs: readonly [number, number]
   readonly latencyMs: readonly [number, number]
+  readonly hangMs: readonly [number, number]
   /** How late a request may arrive, or come once more. */
   readonly lateMs: readonly [number, number]
   /** Largest difference of a process's clock from the true time. */
@@ -63,9 +72,18 @@ export interface Swarm {
   readonly moves: boolean
   /** Of topics: where the chunks of their small appends go. */
   readonly placement: Placement
+  /** Where heads begin: just below 2^31 at times. */
+  readonly firstOffset: number
+  /** Of compacted topics: how many keys their records have; 0 where topics are not compacted. */
+  readonly keys: number
+  /** Of topics, beside what is said here. */
+  readonly configs: Readonly<Record<string, string>>
   /** Of topics: LogAppendTime. */
   readonly logAppendTime: boolean
 }
+
+const hourMs = 3_600_000
+const dayMs = 24 * hourMs
 
 export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), effort?: number): Swarm {
   const actor = (kind: ActorKind, probability: number, most: number): number =>
@@ -83,6 +101,12 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
   const moves = own.chance(0.6)
   const processes = own.int(1, 4)
   const upkeep = dice.derive('upkeep')
+  const long = dice.derive('long')
+  const isLong = long.chance(0.2) && !without.has('long')
+  const lull = dice.derive('lull')
+  const isLulled = lull.chance(isLong ? 0.6 : 0.2) && !without.has('lull')
+  const cleaning = dice.derive('cleaning')
+  const keys = cleaning.chance(0.25) && !without.has('compaction') ? cleaning.int(1, 6) : 0
   const age = dice.derive('age')
   const blight = dice.derive('blight')
   const blighted = {
@@ -115,9 +139,10 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       merger: actor('merger', 0.55, 2),
       sweeper: moves ? actor('sweeper', 0.8, 1) : 0,
       fencer: actor('fencer', 0.25, 1),
-      upkeeper: actor('upkeeper', 0.5, 2),
+      upkeeper: isLong ? Math.max(1, actor('upkeeper', 1, 2)) : actor('upkeeper', 0.5, 2),
+      compactor: keys > 0 ? actor('compactor', 0.9, 2) : 0,
       topics: actor('topics', 0.25, 1),
-      chaos: actor('chaos', 0.75, 1),
+      chaos: actor('chaos', isLong ? 1 : 0.75, 1),
       member: 0,
       keeper: 0,
       sleepwalker: 0,
@@ -125,8 +150,13 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     rates,
     ...(blight.chance(0.3) && !without.has('blight') ? { blight: blighted } : {}),
     diskFaults: own.chance(0.3) && !without.has('disk-faults') ? own.scattered(0.0003, 0.01) : 0,
+    isLong,
+    ...(isLulled ? { lull: { call: lull.pick(lulls), chance: lull.scattered(0.005, 0.2) } } : {}),
+    freezeMs: [2_000, isLong ? 5 * dayMs : 2 * hourMs],
+    quietMs: isLong ? [60_000, 15 * dayMs] : [1_000, 3 * hourMs],
     latencyMs: [own.between(0, 2), own.scattered(2, 40)],
-    lateMs: [own.pick([5, 100]), own.pick([2_000, 10_800_000, 10_800_000])],
+    lateMs: [own.pick([5, 100]), own.pick([2_000, 3 * hourMs, isLong ? 5 * dayMs : 3 * hourMs])],
+    hangMs: [10_000, isLong ? 2 * dayMs : hourMs],
     skewMs: own.chance(0.5) ? own.scattered(10, 600_000) : 0,
     settings: {
       lingerMs: own.pick([0, 0, 1, 5]),
@@ -142,8 +172,8 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       mergeRowsMin: upkeep.int(2, 4),
       mergeBytesMin: 1_024,
       mergeBytesMax: upkeep.pick([65_536, 33_554_432]),
-      mergeQuietMs: upkeep.pick([0, 0, 100, 2_000]),
-      sweepAgeMs: upkeep.pick([1_000, 1_000, 10_000]),
+      mergeQuietMs: upkeep.pick([0, 0, 100, isLong ? hourMs : 2_000]),
+      sweepAgeMs: isLong ? upkeep.pick([hourMs, 6 * hourMs, dayMs]) : upkeep.pick([1_000, 1_000, 10_000]),
       mergeAgeMs: age.pick([500, 5_000, 3_600_000]),
       tailAgeMsMax: age.pick([500, 5_000, 3_600_000]),
       maintainRoundMs: age.pick([0, 0, 2_000]),
@@ -155,9 +185,41 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     effort: effort ?? own.int(40, 250),
     moves,
     placement: dice.derive('placement').pick(['segment', 'segment', 'inline', 'auto'] as const),
+    firstOffset: dice.derive('offsets').chance(0.15) ? 2 ** 31 - dice.derive('offsets').int(1, 60) : 0,
+    keys,
+    configs: {
+      ...(isLong && long.chance(0.7) ? { 'retention.ms': String(long.pick([0.5, 1, 3, 10]) * dayMs) } : {}),
+      ...(upkeep.chance(0.1) ? { 'retention.bytes': String(upkeep.int(200, 5_000)) } : {}),
+      ...(keys > 0
+        ? {
+            'cleanup.policy': cleaning.pick(['compact', 'compact', 'compact,delete']),
+            'delete.retention.ms': String(cleaning.pick([0, 0, 500, isLong ? dayMs : 60_000])),
+            'min.compaction.lag.ms': String(cleaning.pick([0, 0, isLong ? hourMs : 0])),
+          }
+        : {}),
+    },
     logAppendTime: own.chance(0.15),
   }
 }
+
+/** Where a process is in the middle of something: between a put and its commit, between a sweep's mark, its look and its deletions. */
+const lulls = [
+  'create',
+  'create',
+  'write inline',
+  'write rows',
+  'write candidates',
+  'updateHead append',
+  'updateHead roll',
+  'updateHead fence',
+  'query rows',
+  'query rows',
+  'query candidates',
+  'query inline',
+  'readHead',
+  'read',
+  'list',
+] as const
 
 /** A world of groups: a log that is written to now and then, and members that read it. */
 export function groupSwarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), effort?: number): Swarm {
@@ -197,6 +259,9 @@ export function groupSwarmOf(dice: Dice, without: ReadonlySet<string> = new Set(
     },
     effort: effort ?? own.int(20, 140),
     moves: false,
+    firstOffset: 0,
+    keys: 0,
+    configs: {},
   }
 }
 

@@ -16,9 +16,12 @@ import type { ChunkReference } from '../../lib/core/reference.ts'
 import { decodeReference, segmentOfReference } from '../../lib/core/reference.ts'
 import type { Row } from '../../lib/core/row.ts'
 import type { Topic } from '../../lib/core/topic.ts'
-import type { ProducerStamp } from '../../lib/log/log.ts'
+import { effectiveConfig } from '../../lib/core/topic.ts'
+import type { ProduceRecord, ProducerStamp } from '../../lib/log/log.ts'
+import { describeCommand, describeHead, short, shortRef } from './describe.ts'
 import { GroupTruth } from './group-truth.ts'
 import type { History } from './history.ts'
+import { View } from './view.ts'
 
 /** Which record: that of an append, written by one of its attempts. */
 export interface RecordName {
@@ -28,6 +31,20 @@ export interface RecordName {
 }
 export interface TrueRecord extends RecordName {
   readonly timestampMs: number
+  readonly key: string | null
+  readonly isTombstone: boolean
+}
+interface CommittedRecord extends TrueRecord {
+  readonly committedMs: number
+}
+
+/** What may become of a topic's records: the least of every limit that its configs ever had. */
+interface Cleaning {
+  isCompacted: boolean
+  retentionMs: number
+  isBySize: boolean
+  deleteRetentionMs: number
+  minCompactionLagMs: number
 }
 
 /** What a client wants to append, and what it was told. */
@@ -68,18 +85,67 @@ export function recordName(value: Uint8Array | null): RecordName {
   return { append: Number(append), attempt: Number(attempt), index: Number(index) }
 }
 
+/** The name of a tombstone, which has no value, is the value of this header. */
+const nameHeader = 'name'
+
+/** What is written of a record: its key, and its name where a reader finds it again. */
+export function recordContent(
+  name: RecordName,
+  key: string | null,
+  isTombstone: boolean,
+): Pick<ProduceRecord, 'key' | 'value' | 'headers'> {
+  const value = recordValue(name)
+  const bytes = key === null ? null : encoder.encode(key)
+  return isTombstone
+    ? { key: bytes, value: null, headers: [{ key: nameHeader, value }] }
+    : { key: bytes, value, headers: [] }
+}
+
 export class PartitionTruth {
   readonly key: HeadKey
-  readonly records: TrueRecord[] = []
+  /** By offset; none below the first that the head began with. */
+  readonly records: CommittedRecord[] = []
+  /** The last offset of each key. */
+  readonly keys = new Map<string, Offset>()
+  /** Tombstones that were the last of their keys, and have been removed. */
+  readonly gone = new Map<string, Offset>()
+  readonly cleaning: Cleaning
+  readonly skewMs: number
   /** In offset order. */
   readonly commits: Commit[] = []
   readonly bases = new Map<ChunkReference, Offset>()
   readonly producers = new Map<number, { epoch: number; last: number }>()
   head: Head
 
-  constructor(head: Head) {
+  constructor(head: Head, cleaning: Cleaning, skewMs: number) {
     this.key = { topicId: head.topicId, partition: head.partition }
     this.head = head
+    this.cleaning = cleaning
+    this.skewMs = skewMs
+    this.records.length = head.hw
+  }
+
+  isTrue(offset: Offset, { append, attempt, index, timestampMs, key }: TrueRecord): boolean {
+    const record = this.records[offset]
+    return (
+      record?.append === append &&
+      record.attempt === attempt &&
+      record.index === index &&
+      record.timestampMs === timestampMs &&
+      record.key === key
+    )
+  }
+
+  /** May key compaction have removed it? Where a later record has its key, or it is a tombstone whose time is over. */
+  mayLack(offset: Offset, nowMs: number): boolean {
+    const record = this.records[offset]
+    const { isCompacted, deleteRetentionMs, minCompactionLagMs } = this.cleaning
+    if (record === undefined || !isCompacted) return false
+    if (record.key === null) return true
+    const clockMs = nowMs + this.skewMs
+    if (record.timestampMs > clockMs - minCompactionLagMs) return false
+    if ((this.keys.get(record.key) ?? -1) > offset) return true
+    return record.isTombstone && clockMs + this.skewMs - record.committedMs >= deleteRetentionMs
   }
 
   get hw(): Offset {
@@ -91,6 +157,8 @@ export interface Seen {
   readonly hw: Offset
   readonly start: Offset
   readonly isDeleted: boolean
+  /** Tombstones that had been removed, by their keys. */
+  readonly gone?: ReadonlyMap<string, Offset>
 }
 
 export class Truth {
@@ -108,6 +176,12 @@ export class Truth {
   readonly inline = new Map<string, Uint8Array>()
   /** Two commits under one idempotency key are fine when the key was forgotten in between: after this long, clocks allowed for. */
   keyLifeMs = Number.POSITIVE_INFINITY
+  /** Largest difference of a process's clock from the true time. */
+  skewMs = 0
+  /** Users asked for the deletion of what lies below; by name and partition. */
+  readonly deletesAsked = new Map<string, Offset>()
+  readonly view: View
+  readonly #cleaning = new Map<TopicId, Cleaning>()
   readonly #refusedOwners = new Set<string>()
   readonly #where = new Map<string, string>()
 
@@ -115,6 +189,14 @@ export class Truth {
     this.history = history
     this.codecs = codecs
     this.groups = new GroupTruth(history, this)
+    this.view = new View(this)
+  }
+
+  /** Below `before`, or, where that is -1, below the high watermark whenever it is done. */
+  askForDeletion(topic: string, partition: number, before: Offset): void {
+    const name = `${topic}/${partition}`
+    const most = before === -1 ? Number.POSITIVE_INFINITY : before
+    this.deletesAsked.set(name, Math.max(most, this.deletesAsked.get(name) ?? 0))
   }
 
   intend(intent: Pick<Intent, 'kind' | 'topic' | 'count' | 'stamp' | 'expectedOffset' | 'isReuse'>): Intent {
@@ -153,7 +235,8 @@ export class Truth {
   // --- Effects --------------------------------------------------------------------------------------------------------
 
   created(head: Head): void {
-    this.partitions.set(`${head.topicId}/${head.partition}`, new PartitionTruth(head))
+    const truth = new PartitionTruth(head, this.#cleaningOf(head.topicId), this.skewMs)
+    this.partitions.set(`${head.topicId}/${head.partition}`, truth)
     this.history.note(`head ${short(head)} created`)
   }
 
@@ -165,7 +248,7 @@ export class Truth {
     }
     const before = truth.head
     truth.head = head
-    this.history.note(`head ${short(head)} ${describe(command)} -> ${describeHead(head)}`)
+    this.history.note(`head ${short(head)} ${describeCommand(command)} -> ${describeHead(head)}`)
     const rising = ['hw', 'start', 'rolls', 'boundary', 'leaseEpoch', 'producerFloor', 'minSegment'] as const
     for (const name of rising)
       if (head[name] < before[name])
@@ -178,6 +261,44 @@ export class Truth {
     if (command.kind === 'append') this.#appended(truth, before, head, command, nowMs)
     else if (head.hw !== before.hw) this.history.violate('H2', `${command.kind} moved hw of ${short(head)}`)
     this.#checkTail(truth)
+    if (command.kind === 'trim') this.#checkTrim(truth, before.start, nowMs)
+    if (command.kind === 'roll') this.view.check(truth)
+  }
+
+  #cleaningOf(topicId: TopicId): Cleaning {
+    const none = Number.POSITIVE_INFINITY
+    const cleaning = this.#cleaning.get(topicId) ?? {
+      isCompacted: false,
+      retentionMs: none,
+      isBySize: false,
+      deleteRetentionMs: none,
+      minCompactionLagMs: none,
+    }
+    this.#cleaning.set(topicId, cleaning)
+    return cleaning
+  }
+
+  #configured(topic: Topic): void {
+    const config = effectiveConfig(topic)
+    const cleaning = this.#cleaningOf(topic.id)
+    if (config.cleanupPolicy.isCompact) cleaning.isCompacted = true
+    if (config.cleanupPolicy.isDelete) {
+      cleaning.retentionMs = Math.min(cleaning.retentionMs, config.retentionMs)
+      if (config.retentionBytes !== Number.POSITIVE_INFINITY) cleaning.isBySize = true
+    }
+    cleaning.deleteRetentionMs = Math.min(cleaning.deleteRetentionMs, config.deleteRetentionMs)
+    cleaning.minCompactionLagMs = Math.min(cleaning.minCompactionLagMs, config.minCompactionLagMs)
+  }
+
+  /** D2: what goes is too old, or beyond the size that is kept, or somebody asked for it. */
+  #checkTrim({ key, head, records, cleaning }: PartitionTruth, from: Offset, nowMs: number): void {
+    const asked = this.deletesAsked.get(`${this.names.get(key.topicId)}/${key.partition}`) ?? 0
+    if (cleaning.isBySize) return
+    for (let offset = Math.max(from, asked); offset < head.start; offset++)
+      if (records[offset]!.timestampMs >= nowMs + this.skewMs - cleaning.retentionMs) {
+        this.history.violate('D2', `${short(key)} was trimmed to ${head.start}, though ${offset} is to be kept`)
+        return
+      }
   }
 
   #appended(
@@ -239,16 +360,20 @@ export class Truth {
         this.history.violate('D2', 'bytes that are not record batches')
         return records
       }
-      for (const { offset, timestampMs, value } of decoded.records)
-        records.push({ ...recordName(value), offset, timestampMs })
+      for (const { offset, timestampMs, key, value, headers } of decoded.records) {
+        const name = recordName(value ?? headers.find((one) => one.key === nameHeader)?.value ?? null)
+        const text = key === null ? null : decoder.decode(key)
+        records.push({ ...name, offset, timestampMs, key: text, isTombstone: value === null })
+      }
       at += header.header.sizeBytes
     }
     return records
   }
 
   #committed(truth: PartitionTruth, record: TrueRecord, offset: Offset, nowMs: number): void {
-    const { append, attempt, index, timestampMs } = record
-    truth.records.push({ append, attempt, index, timestampMs })
+    const { append, attempt, index, timestampMs, key, isTombstone } = record
+    truth.records.push({ append, attempt, index, timestampMs, key, isTombstone, committedMs: nowMs })
+    if (key !== null) truth.keys.set(key, offset)
     const { topicId, partition } = truth.key
     const at = `${short(truth.key)}@${offset}`
     const intent = this.intents[append]
@@ -300,6 +425,7 @@ export class Truth {
     const { collection, sort } = item.key
     if (collection === topicsCollection) {
       const topic = item.value as unknown as Topic
+      this.#configured(topic)
       this.names.set(topic.id, topic.name)
       this.topics.set(topic.name, topic)
       this.history.note(`topic ${sort} ${topic.id.slice(0, 4)} ${topic.state} of ${topic.partitions}`)
@@ -310,6 +436,7 @@ export class Truth {
         `row ${collection.slice(5, 9)}${collection.slice(27)} ${row.first}..${row.last}${row.isMerged ? ' merged' : ''} v=${item.version.slice(0, 4)} ${refs}`,
       )
       this.#checkRow(collection, row)
+      this.view.put(collection, sort, row)
     } else if (item.bytes !== undefined) {
       this.inline.set(itemName(item.key), item.bytes.slice())
       this.history.note(`inline ${collection.slice(7, 11)} ${sort} of ${item.bytes.length} bytes`)
@@ -345,55 +472,16 @@ export class Truth {
     if (collection === topicsCollection) this.topics.delete(sort)
     if (isOfGroups(collection)) this.groups.deleted({ collection, sort })
     this.history.note(`item ${collection.slice(0, 20)} ${sort} deleted`)
+    if (collection.startsWith('rows/')) this.view.deleted(collection, sort)
+    if (this.inline.delete(itemName({ collection, sort }))) this.view.checkAll()
+  }
+
+  objectDeleted(key: string): void {
+    this.durable.delete(key)
+    this.view.checkAll()
   }
 }
 
 function isOfGroups(collection: string): boolean {
   return /^(groups$|group-states$|members\/|offsets\/)/.test(collection)
-}
-
-export function short(key: HeadKey): string {
-  return `${key.topicId.slice(0, 4)}/${key.partition}`
-}
-
-export function shortRef(ref: ChunkReference): string {
-  const [segment = '', position] = ref.split('.')
-  return `${segment.slice(5, 14)}.${position}`
-}
-
-function describeHead(head: Head): string {
-  const lease = head.lease === undefined ? '' : ` lease=${head.lease.owner}${head.lease.isExclusive ? '!' : ''}`
-  return `hw=${head.hw} start=${head.start} tail=${Object.keys(head.tail).length} rolls=${head.rolls} boundary=${head.boundary} epoch=${head.leaseEpoch}${lease}`
-}
-
-function describe(command: HeadCommand): string {
-  switch (command.kind) {
-    case 'append': {
-      const chunks = command.chunks.map(
-        ({ ref, count, producer }) =>
-          `${shortRef(ref)}x${count}${producer === undefined ? '' : ` ${producer.home} ${producer.key}/${producer.claim.epoch}/${producer.claim.first}`}`,
-      )
-      const hw = command.expectedHw === undefined ? '' : ` hw=${command.expectedHw}`
-      const epoch = command.leaderEpoch === undefined ? ` epoch=${command.leaseSeen}` : ` leader=${command.leaderEpoch}`
-      return `append seen=${command.seen}${hw}${epoch} ${chunks.join(', ')}`
-    }
-    case 'roll':
-      return `roll ${command.generation} of ${command.refs.length}`
-    case 'evict':
-      return `evict ${command.producer}`
-    case 'forget':
-      return `forget below ${command.producerFloor}`
-    case 'trim':
-      return `trim ${command.start}`
-    case 'fence':
-      return `fence ${command.minSegment.slice(0, 9)}`
-    case 'clean':
-      return `clean ${command.from} to ${command.to}`
-    case 'mark-deleted':
-      return 'mark-deleted'
-    case 'lease':
-      return `lease ${command.act} ${command.claim.owner} of ${command.claim.seenEpoch}`
-    default:
-      return command satisfies never
-  }
 }

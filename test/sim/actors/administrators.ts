@@ -27,10 +27,12 @@ export async function trimmer(sim: Simulation, dice: Dice, actor: string): Promi
     const end = truth?.hw ?? 0
     const start = truth?.head.start ?? 0
     const before = dice.chance(0.03) ? -1 : Math.min(end, start + dice.int(0, 6))
+    const what = `deleteRecords ${topic}/${partition} before ${before}`
+    sim.truth.askForDeletion(topic, partition, before)
     await sim.call(
       actor,
       sim.anyProcess(dice),
-      `deleteRecords ${topic}/${partition} before ${before}`,
+      what,
       (log) => log.deleteRecords(topic, partition, before),
       (answer) => {
         if (!answer.ok) return
@@ -60,6 +62,7 @@ export async function forgetter(sim: Simulation, dice: Dice, actor: string): Pro
 }
 
 export async function topics(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  const { isLong } = sim.swarm
   while (sim.isActive) {
     const { topic } = somePlace(sim, dice)
     const process = sim.anyProcess(dice)
@@ -87,7 +90,10 @@ export async function topics(sim: Simulation, dice: Dice, actor: string): Promis
         actor,
         process,
         `alterConfigs ${topic}`,
-        (log) => log.alterConfigs(topic, [{ name: 'retention.ms', value: String(dice.int(1, 1_000_000)) }]),
+        (log) =>
+          log.alterConfigs(topic, [
+            { name: 'retention.ms', value: String(dice.int(1, 1_000_000) * (isLong ? 1_000 : 1)) },
+          ]),
         () => undefined,
       )
     else
@@ -105,6 +111,7 @@ export async function topics(sim: Simulation, dice: Dice, actor: string): Promis
 export async function createTopic(sim: Simulation, dice: Dice, actor: string, name: string): Promise<boolean> {
   const { partitions, logAppendTime, placement } = sim.swarm
   const configs: Record<string, string> = {
+    ...sim.swarm.configs,
     ...(logAppendTime ? { 'message.timestamp.type': 'LogAppendTime' } : {}),
     'chunk.placement': placement,
   }
@@ -130,19 +137,13 @@ export async function chaos(sim: Simulation, dice: Dice): Promise<void> {
     if (process === undefined) sim.start(slot)
     else if (act < 0.15) sim.kill(slot)
     else if (act < 0.55) {
-      sim.history.note(`${process.name} freezes`)
-      process.freeze()
-      const frozenMs = dice.chance(0.7) ? dice.scattered(10, 2_000) : dice.scattered(2_000, 7_200_000)
-      sim.world.after(frozenMs, () => {
-        if (process.state === 'frozen') sim.history.note(`${process.name} thaws`)
-        process.thaw()
-      })
+      sim.freeze(process, dice.chance(0.7) ? dice.scattered(10, 2_000) : dice.scattered(...sim.swarm.freezeMs))
     } else if (act < 0.6 && sim.objects.failPower !== undefined) {
       sim.history.note('the power fails')
       for (const each of sim.slots) sim.kill(each)
       await sim.objects.failPower()
       sim.history.note('the power is back')
-    } else if (act < 0.78) sim.quieten(dice.scattered(1_000, 10_800_000))
+    } else if (act < 0.78) sim.quieten(dice.scattered(...sim.swarm.quietMs))
     else if (act < 0.82) await close(sim, slot)
     else if (act < 0.86) {
       process.skewMs = dice.between(-1, 1) * sim.swarm.skewMs

@@ -2,18 +2,29 @@
 import type { Offset } from '../../../lib/core/names.ts'
 import { encodeBatch } from '../../../lib/core/record-batch.ts'
 import type { Appended, AppendOptions } from '../../../lib/log/log.ts'
+import { short } from '../describe.ts'
 import type { Dice } from '../dice.ts'
 import type { Process } from '../process.ts'
 import type { Heard, Simulation } from '../simulation.ts'
 import { isDefinite, startMs } from '../simulation.ts'
-import type { Intent } from '../truth.ts'
-import { recordValue, short } from '../truth.ts'
+import type { Intent, RecordName } from '../truth.ts'
+import { recordContent } from '../truth.ts'
 
 export const timesFromMs = startMs - 7_200_000
 export const timesSpanMs = 5_000
 
+/** In worlds whose records are of the time at which they are written: many are of the same time. */
+const stepOfLongMs = 10_000
+
 /** Times that come in no order, often the same, at times far ahead of the others. */
 export function someTimes(sim: Simulation, dice: Dice, count: number): number[] {
+  if (sim.swarm.isLong) {
+    const step = Math.floor(sim.world.nowMs / stepOfLongMs)
+    return Array.from({ length: count }, () => {
+      if (dice.chance(0.02)) return step * stepOfLongMs + 1_000_000
+      return (step + dice.int(-20, 20)) * stepOfLongMs
+    })
+  }
   const elapsedMs = Math.min(timesSpanMs, Math.floor((sim.world.nowMs - startMs) / 10))
   return Array.from({ length: count }, () => {
     if (dice.chance(0.02)) return timesFromMs + 1_000_000 + dice.int(0, 1_000)
@@ -32,6 +43,18 @@ export function somePatience(dice: Dice): number {
   return dice.chance(0.5) ? Number.POSITIVE_INFINITY : dice.scattered(30, 60_000)
 }
 
+/** What an append's record holds. In a compacted topic each has one of a few keys, and every third or so is a tombstone. */
+export function contentOf(
+  sim: Simulation,
+  name: RecordName,
+  key: string | null = null,
+): ReturnType<typeof recordContent> {
+  const { keys } = sim.swarm
+  if (keys === 0) return recordContent(name, key, false)
+  const draw = Math.imul(name.append * 8 + name.index + 1, 0x9e3779b1) >>> 8
+  return recordContent(name, `k${draw % keys}`, (draw >>> 8) % 3 === 0)
+}
+
 /** The batches of an intent, as its attempt writes them. */
 function batchesOf(
   sim: Simulation,
@@ -45,8 +68,7 @@ function batchesOf(
       {
         records: times.slice(from, to).map((timestampMs, index) => ({
           timestampMs,
-          key: null,
-          value: recordValue({ append: intent.id, attempt, index: from + index }),
+          ...contentOf(sim, { append: intent.id, attempt, index: from + index }),
         })),
         compression: intent.id % 16 === 0 ? 'gzip' : 'none',
         ...(intent.stamp === undefined

@@ -5,8 +5,7 @@ import type { Dice } from '../dice.ts'
 import type { Simulation } from '../simulation.ts'
 import { isRetriable } from '../simulation.ts'
 import type { Intent } from '../truth.ts'
-import { recordValue } from '../truth.ts'
-import { append, beginAttempt, endAttempt, somePatience, somePlace, someTimes } from './appends.ts'
+import { append, beginAttempt, contentOf, endAttempt, somePatience, somePlace, someTimes } from './appends.ts'
 
 const given = new WeakMap<Simulation, Set<number>>()
 
@@ -74,8 +73,7 @@ async function produceBatch(sim: Simulation, dice: Dice, actor: string, { intent
           producer: stamp,
           records: times.map((timestampMs, index) => ({
             partition,
-            key: null,
-            value: recordValue({ append: intent.id, attempt, index }),
+            ...contentOf(sim, { append: intent.id, attempt, index }),
             timestampMs,
           })),
         })

@@ -16,7 +16,7 @@ import type { Row } from '../../../lib/core/row.ts'
 import { encodeSegment } from '../../../lib/core/segment.ts'
 import type { SegmentIndex } from '../../../lib/core/segment-index.ts'
 import { decodeSegmentTail } from '../../../lib/core/segment-index.ts'
-import type { LogPorts } from '../../../lib/log/log.ts'
+import type { Log, LogPorts } from '../../../lib/log/log.ts'
 import type { Dice } from '../dice.ts'
 import type { Process } from '../process.ts'
 import type { Simulation } from '../simulation.ts'
@@ -270,7 +270,7 @@ export async function upkeeper(sim: Simulation, dice: Dice, actor: string): Prom
     const { topic, partition } = somePlace(sim, dice)
     const process = sim.anyProcess(dice)
     const act = dice.random()
-    if (act < 0.65)
+    if (act < (sim.swarm.isLong ? 0.5 : 0.65))
       await sim.call(
         actor,
         process,
@@ -297,8 +297,26 @@ export async function upkeeper(sim: Simulation, dice: Dice, actor: string): Prom
         (log) => log.maintain(),
         () => undefined,
       )
-    await sim.think(dice)
+    await untilNextUpkeep(sim, dice)
   }
+}
+
+/** Key compaction, by whichever process; several at once at times. */
+export async function compactor(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  while (sim.isActive) {
+    const { topic, partition } = somePlace(sim, dice)
+    const compact = (log: Log) =>
+      (log as unknown as { compact?: Log['roll'] }).compact?.(topic, partition) ?? log.roll(topic, partition)
+    const work = sim.call(actor, sim.anyProcess(dice), `compact ${topic}/${partition}`, compact, () => undefined)
+    if (dice.chance(0.7)) await work
+    await untilNextUpkeep(sim, dice)
+  }
+}
+
+/** Upkeep goes on a schedule of its own, also while nobody writes. */
+async function untilNextUpkeep(sim: Simulation, dice: Dice): Promise<void> {
+  if (sim.swarm.isLong && dice.chance(0.4)) await sim.world.sleep(dice.scattered(60_000, 3 * 86_400_000))
+  else await sim.think(dice)
 }
 
 /** Raises the fence alone: writers must take new ids. */

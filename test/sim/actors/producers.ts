@@ -2,8 +2,7 @@
 import type { ProduceRecord } from '../../../lib/log/log.ts'
 import type { Dice } from '../dice.ts'
 import type { Simulation } from '../simulation.ts'
-import { recordValue } from '../truth.ts'
-import { append, beginAttempt, endAttempt, somePatience, somePlace, someTimes } from './appends.ts'
+import { append, beginAttempt, contentOf, endAttempt, somePatience, somePlace, someTimes } from './appends.ts'
 
 /** Appends and never looks back: an unknown outcome stays unknown. */
 export async function appender(sim: Simulation, dice: Dice, actor: string): Promise<void> {
@@ -37,10 +36,8 @@ export async function producer(sim: Simulation, dice: Dice, actor: string): Prom
     const keyed = dice.chance(0.3)
     const records = intents.map((intent, index): ProduceRecord => {
       beginAttempt(intent)
-      const value = recordValue({ append: intent.id, attempt: 0, index: 0 })
       return {
-        key: keyed ? value : null,
-        value,
+        ...contentOf(sim, { append: intent.id, attempt: 0, index: 0 }, keyed ? `${intent.id}` : null),
         timestampMs: times[index]!,
         ...(dice.chance(0.5) ? { partition: dice.int(0, sim.swarm.partitions - 1) } : {}),
       }

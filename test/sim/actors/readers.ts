@@ -2,12 +2,12 @@
 
 import type { Offset, TopicId } from '../../../lib/core/names.ts'
 import type { Answer, Fetched } from '../../../lib/log/log.ts'
+import { short } from '../describe.ts'
 import type { Dice } from '../dice.ts'
 import type { Process } from '../process.ts'
 import type { Heard, Simulation } from '../simulation.ts'
 import { startMs } from '../simulation.ts'
 import type { PartitionTruth, Seen } from '../truth.ts'
-import { short } from '../truth.ts'
 import { somePatience, somePlace, timesFromMs, timesSpanMs } from './appends.ts'
 
 interface FetchCall {
@@ -28,7 +28,10 @@ function look(sim: Simulation, topic: string, partition: number): Map<TopicId, S
   return new Map(
     sim.truth
       .named(topic, partition)
-      .map(({ key, hw, head }) => [key.topicId, { hw, start: head.start, isDeleted: head.isDeleted }]),
+      .map(({ key, hw, head, gone }) => [
+        key.topicId,
+        { hw, start: head.start, isDeleted: head.isDeleted, ...(gone.size > 0 ? { gone: new Map(gone) } : {}) },
+      ]),
   )
 }
 
@@ -72,15 +75,21 @@ function checkFetched(
   checkMarks(sim, seen, there, answer.highWatermark, answer.startOffset, what)
   if (answer.nextOffset > answer.highWatermark)
     history.violate('log.ts', `${what}: next offset ${answer.nextOffset} beyond hw ${answer.highWatermark}`)
-  if (answer.batches.length === 0) {
-    if (answer.nextOffset !== call.offset) history.violate('D3', `${what}: nothing, and on at ${answer.nextOffset}`)
-    if ((seen?.hw ?? 0) > call.offset) history.violate('D2', `${what}: nothing, where hw was ${seen?.hw}`)
-    return
-  }
-  const at = checkRecords(sim, there, answer.batches, call.offset, what)
-  if (at === undefined) return
-  if (at !== answer.nextOffset || at <= call.offset)
-    history.violate('D3', `${what}: ends at ${at} and says ${answer.nextOffset}`)
+  const at = checkRecords(sim, there, answer.batches, call.offset, what, seen?.gone)
+  if (at === undefined || !checkMissing(sim, there, at, answer.nextOffset, what)) return
+  if (answer.nextOffset < at) history.violate('D3', `${what}: ends at ${at} and says ${answer.nextOffset}`)
+  if (answer.nextOffset === call.offset && (seen?.hw ?? 0) > call.offset)
+    history.violate('D2', `${what}: nothing, where hw was ${seen?.hw}`)
+}
+
+/** D2, D3: offsets that an answer passes over are of records that may have gone. */
+function checkMissing(sim: Simulation, there: PartitionTruth, from: Offset, to: Offset, what: string): boolean {
+  for (let offset = from; offset < to; offset++)
+    if (!there.mayLack(offset, sim.world.nowMs)) {
+      sim.history.violate('D3', `${what}: nothing at ${offset}, and on at ${to}`)
+      return false
+    }
+  return true
 }
 
 /** D2, D3: the records are the true ones, from the offset on that was asked for. Where they end; undefined where one is wrong. */
@@ -90,31 +99,35 @@ export function checkRecords(
   batches: readonly Uint8Array[],
   from: Offset,
   what: string,
+  gone: ReadonlyMap<string, Offset> = new Map(),
 ): Offset | undefined {
   const { history, truth } = sim
   let at: Offset | undefined
   for (const batch of batches)
-    for (const { offset, append, attempt, index, timestampMs } of truth.decode(batch)) {
-      if (at === undefined ? offset > from : offset !== at) {
-        history.violate('D3', `${what}: offset ${offset} where ${at ?? from} was next`)
+    for (const found of truth.decode(batch)) {
+      const { offset, append, attempt, index, key } = found
+      if (at !== undefined && offset < at) {
+        history.violate('D3', `${what}: offset ${offset} where ${at} was next`)
         return undefined
       }
+      // The first batch may begin before what was asked for.
+      if (!checkMissing(sim, there, at ?? from, offset, what)) return undefined
       at = offset + 1
-      const record = there.records[offset]
-      if (
-        record?.append !== append ||
-        record.attempt !== attempt ||
-        record.index !== index ||
-        record.timestampMs !== timestampMs
-      ) {
+      if (!there.isTrue(offset, found)) {
+        const record = there.records[offset]
         history.violate(
           'D2',
           `${what}: record ${append}.${attempt}.${index} at ${short(there.key)}@${offset}, where ${record?.append}.${record?.attempt}.${record?.index} is`,
         )
         return undefined
       }
+      const tombstone = gone.get(key ?? '')
+      if (tombstone !== undefined && offset < tombstone) {
+        history.violate('K', `${what}: ${key} at ${offset} is there again, its tombstone ${tombstone} was gone`)
+        return undefined
+      }
     }
-  return at ?? from
+  return Math.max(at ?? from, from)
 }
 
 /** H3 to a client: what an answer says of the log is not older than the call. */
@@ -181,6 +194,7 @@ export async function seeker(sim: Simulation, dice: Dice, actor: string): Promis
 }
 
 export function someTime(sim: Simulation, dice: Dice): number {
+  if (sim.swarm.isLong && dice.chance(0.8)) return dice.int(startMs, Math.floor(sim.world.nowMs) + 1_000_000)
   if (dice.chance(0.1)) return timesFromMs + 1_000_000 + dice.int(0, 1_100)
   if (sim.swarm.logAppendTime && dice.chance(0.8)) return dice.int(startMs, Math.floor(sim.world.nowMs))
   return timesFromMs + dice.int(-10, timesSpanMs)
@@ -222,7 +236,7 @@ export async function seek(
       // Nothing that qualifies and that was there all the time lies before it.
       const end = offset === -1 ? seen.hw : offset
       for (let earlier = there.head.start; earlier < end; earlier++)
-        if (there.records[earlier]!.timestampMs >= timestampMs) {
+        if (there.records[earlier]!.timestampMs >= timestampMs && !there.mayLack(earlier, sim.world.nowMs)) {
           sim.history.violate('D2', `${what}: ${offset}, where ${earlier} is the first`)
           return
         }
