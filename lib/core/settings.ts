@@ -61,12 +61,12 @@ export const settingsTable = {
     meaning: 'The most that one batch may decompress to.',
   },
   headAgeMsMax: {
-    default: 25,
+    default: 10_000,
     unit: 'ms',
     min: 0,
     max: 60_000,
     meaning:
-      'A head read or answered within this time serves as the `seen` of a commit; an older one is read again beside the upload.',
+      'The longest that a head read or answered serves as the `seen` of a commit; an older one is read again beside the upload. Within it a head is believed for half the time that its partition lately took for a roll, at most a quarter of mergeQuietMs; for 25 ms where nothing is known of it.',
   },
   commitAttemptsMax: {
     default: 12,
@@ -90,12 +90,13 @@ export const settingsTable = {
     meaning: "How long an append that is ahead of its producer's sequence waits for the one before it.",
   },
   topicAgeMsMax: {
-    default: 1_000,
+    default: 30_000,
     unit: 'ms',
     min: 0,
-    max: 60_000,
+    max: 300_000,
+    kafka: 'metadata.max.age.ms',
     meaning:
-      "How long a topic's name, partition count and configs are believed without asking again. Safety does not depend on it.",
+      "How long a topic's name, partition count and configs are believed without asking again: how much later other processes than the one that changed them go by the change. A topic or partition that is not known is looked up at once, and so is one that was deleted. Safety does not depend on it.",
   },
   fetchBytesMax: {
     default: 1_048_576,

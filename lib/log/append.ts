@@ -39,7 +39,7 @@ export async function append(
 ): Promise<Answer<Appended>> {
   // Of the bytes as they came: what is stamped into them here differs from one repeat to the next.
   const fingerprint = request.idempotencyKey === undefined ? undefined : fingerprintOf(context, [request.batches])
-  let found = await topics.resolveOrCreate(request.topic)
+  let found = await topics.resolveOrCreate(request.topic, request)
   for (let recreations = 0; ; recreations++) {
     if (!found.ok) return found
     const { topic } = found

@@ -183,7 +183,7 @@ async function commitGroup<Unit extends CommitUnit>(
 
 function noteCommit(context: Context, head: Head): void {
   context.heads.note(head)
-  if (wantsRoll(head)) context.beside(() => rollPartition(context, head))
+  if (wantsRoll(head)) context.beside(() => rollPartition(context, head, head))
 }
 
 /** Settles the units whose reference is in the tail, and after an unknown outcome those that the rows tell of (C1). */

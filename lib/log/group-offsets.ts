@@ -180,14 +180,10 @@ export class GroupOffsets {
   }
 
   async #topicOf({ topic: name, partition, topicId }: OffsetToCommit): Promise<{ ok: true; topic: Topic } | Refusal> {
-    let found = await this.#topics.resolve(name)
-    const isOther = (topic: Topic) => topicId !== undefined && topic.id !== topicId
-    // A warm process may know the name from before.
-    if (!found.ok || isOther(found.topic) || partition >= found.topic.partitions)
-      found = await this.#topics.describe(name)
+    const found = await this.#topics.resolveFor(name, { topicId, partition })
     if (!found.ok) return found
     const { topic } = found
-    if (isOther(topic))
+    if (topicId !== undefined && topic.id !== topicId)
       return refusal('UNKNOWN_TOPIC', `Topic '${name}' was created again: its id is ${topic.id}, not ${topicId}.`)
     if (!Number.isInteger(partition) || partition < 0 || partition >= topic.partitions)
       return unknownPartition(topic, partition)

@@ -20,8 +20,12 @@ import type { Context } from './context.ts'
 
 const underWay = new WeakMap<Context, Map<string, Promise<number>>>()
 
-/** Rolls once; callers of this process that come while one is under way share it. Answers how many entries moved. */
-export function rollPartition(context: Context, key: HeadKey): Promise<number> {
+/**
+ * Rolls once; callers of this process that come while one is under way share it. Answers how many entries moved.
+ *
+ * @param seen a head that was answered just now. All heads of a generation have the same entries to roll. @default it is read
+ */
+export function rollPartition(context: Context, key: HeadKey, seen?: Head): Promise<number> {
   let rolls = underWay.get(context)
   if (rolls === undefined) {
     rolls = new Map()
@@ -31,13 +35,13 @@ export function rollPartition(context: Context, key: HeadKey): Promise<number> {
   const present = rolls.get(text)
   if (present !== undefined) return present
   const own = rolls
-  const running = rollOnce(context, key).finally(() => own.delete(text))
+  const running = rollOnce(context, key, seen).finally(() => own.delete(text))
   rolls.set(text, running)
   return running
 }
 
-async function rollOnce(context: Context, key: HeadKey): Promise<number> {
-  const head = await context.heads.read(key)
+async function rollOnce(context: Context, key: HeadKey, seen: Head | undefined): Promise<number> {
+  const head = seen ?? (await context.heads.read(key))
   if (head === undefined || head.isDeleted) return 0
   const entries = rollableEntries(head)
   if (entries.length > 0) await putRow(context, head, entries)

@@ -9,7 +9,7 @@ import { refusal } from '../core/errors.ts'
 import { newHead } from '../core/head.ts'
 import type { Grave, Item } from '../core/items.ts'
 import { graveKey, topicKey, topicsCollection } from '../core/items.ts'
-import type { EpochMs, TopicName } from '../core/names.ts'
+import type { EpochMs, TopicId, TopicName } from '../core/names.ts'
 import { parseTopicName, topicIdFromRandom } from '../core/names.ts'
 import type { Topic } from '../core/topic.ts'
 import { checkPartitions, parseConfigs } from '../core/topic.ts'
@@ -18,6 +18,13 @@ import { inParallel } from './in-parallel.ts'
 import type { Answer, ConfigChange, CreateTopicRequest } from './log.ts'
 
 type Found = { readonly ok: true; readonly topic: Topic }
+
+/** What a request knows of a topic: a process that believes an older one has to look again. */
+export interface KnownOfTopic {
+  readonly topicId?: TopicId | undefined
+  /** The largest that it names. */
+  readonly partition?: number
+}
 
 const cachedTopicsMax = 10_000
 const headsAtOnce = 32
@@ -41,9 +48,18 @@ export class Topics {
     return this.describe(name)
   }
 
-  /** As `resolve`, but a topic that does not exist is created where the settings say so. */
-  async resolveOrCreate(name: string): Promise<Found | Refusal> {
+  /** As `resolve`; read now where the request knows of more than what is believed has: of another id, of a partition beyond the last. */
+  async resolveFor(name: string, known: KnownOfTopic): Promise<Found | Refusal> {
     const found = await this.resolve(name)
+    if (!found.ok) return found
+    const { id, partitions } = found.topic
+    const { topicId = id, partition = 0 } = known
+    return topicId === id && partition < partitions ? found : this.describe(name)
+  }
+
+  /** As `resolveFor`, but a topic that does not exist is created where the settings say so. */
+  async resolveOrCreate(name: string, known: KnownOfTopic): Promise<Found | Refusal> {
+    const found = await this.resolveFor(name, known)
     if (found.ok || found.code !== 'UNKNOWN_TOPIC' || !this.#context.settings.autoCreateTopics) return found
     const created = await this.create({ name })
     return created.ok || created.code !== 'TOPIC_ALREADY_EXISTS' ? created : this.describe(name)

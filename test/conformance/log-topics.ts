@@ -144,6 +144,25 @@ export function topicSuite(name: string, factory: StoresFactory): void {
         refusedWith(await append(stale2, ['x'], { partition: 1 }), 'UNKNOWN_PARTITION')
       }))
 
+    it('who names a partition, or an id, that a process does not know yet is not refused because of what it believes', () =>
+      withLog(factory, async ({ log, another }) => {
+        await createTopic(log, 1)
+        const stale = another({ topicAgeMsMax: 60_000 })
+        await appended(stale, ['old'])
+        assert.ok((await log.addPartitions('orders', 3)).ok)
+        assert.equal(await appended(stale, ['to the last one'], { partition: 2 }), 0)
+        refusedWith(await append(stale, ['x'], { partition: 3 }), 'UNKNOWN_PARTITION')
+        assert.ok((await log.addPartitions('orders', 4)).ok)
+        const records = [0, 3].map((partition) => ({ key: null, value: new Uint8Array(1), partition }))
+        const produced = await stale.produce({ topic: 'orders', records })
+        assert.ok(produced.ok && produced.records.every(({ ok }) => ok))
+        await log.deleteTopic('orders')
+        await createTopic(log, 1)
+        const now = await log.describeTopic('orders')
+        assert.ok(now.ok)
+        assert.equal(await appended(stale, ['new'], { topicId: now.topic.id }), 0)
+      }))
+
     it('a fetch that pins the topic id is refused after the name means another topic', () =>
       withLog(factory, async ({ log }) => {
         await createTopic(log)
