@@ -10,6 +10,8 @@ import { offsetsPart } from './part-offsets.ts'
 import { producePart } from './part-produce.ts'
 import { sweepPart } from './part-sweep.ts'
 import { upkeepPart } from './part-upkeep.ts'
+import { usagePart } from './part-usage.ts'
+import { verifyPart } from './part-verify.ts'
 
 /**
  * The log over the given ports. Throws where the settings are wrong, all failures in one message. `rules` are replaced by a
@@ -26,5 +28,7 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
     ...groupsPart(engine),
     ...upkeepPart(engine),
     ...sweepPart(engine),
+    ...usagePart(engine),
+    ...verifyPart(engine),
   }
 }

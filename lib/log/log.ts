@@ -7,18 +7,22 @@
  */
 import type { ApiKey, Credentials, KeyVerdict, Need, NewApiKey } from '../core/api-key.ts'
 import type { Codecs } from '../core/codec.ts'
+import type { Stored } from '../core/cost-report.ts'
 import type { Refusal } from '../core/errors.ts'
 import type { Lease } from '../core/lease.ts'
 import type { EpochMs, Offset, ProducerKey, TopicId, TopicName } from '../core/names.ts'
 import type { NewRecord } from '../core/record-batch.ts'
 import type { Settings } from '../core/settings.ts'
 import type { Topic } from '../core/topic.ts'
+import type { VerifiedLeftovers, VerifiedPiece, VerifiedTopics } from '../core/verify-rule.ts'
 import type { Clock, Metadata, Objects, Random, WorkMeter } from '../ports.ts'
 import type { CreatedApiKey } from './api-keys.ts'
 import type { FetchManyRequest, Groups, PolledPartition } from './group-api.ts'
 import type { Instances } from './instance-api.ts'
 import type { Observer } from './observer.ts'
+import type { StoredLimits } from './stored.ts'
 import type { Swept } from './sweep.ts'
+import type { VerifyRequest } from './verify.ts'
 
 export interface LogPorts {
   readonly objects: Objects
@@ -54,6 +58,18 @@ export interface AppendOptions {
   readonly leaderEpoch?: number
   /** Refuse when the name now means another topic than this. */
   readonly topicId?: TopicId
+}
+
+/** What one process has under way and waiting. */
+export interface UnderWay {
+  /** Bytes of appends that are not answered yet. */
+  readonly appendBytes: number
+  /** Fetches that wait for records. */
+  readonly fetchesWaiting: number
+  /** Bytes that are being read for fetches of older records. */
+  readonly backfillBytes: number
+  /** Reads for them that wait for their turn (`fetchBytesInFlightMax`). */
+  readonly backfillsWaiting: number
 }
 
 export interface AppendRequest extends AppendOptions {
@@ -236,6 +252,18 @@ export interface Log {
   maintain(signal?: AbortSignal): Promise<Answer<Maintained>>
   /** Deletes the objects that nothing names any more, and nothing else does; with `isDryRun`, only says which. */
   sweep(options?: { readonly isDryRun?: boolean; readonly signal?: AbortSignal }): Promise<Answer<Swept>>
+
+  /** A page of topics, their items checked; `after`: `next` of the page before. */
+  verifyTopics(after?: string): Promise<Answer<VerifiedTopics>>
+  /** A piece of a partition, from its end towards its start: everything that is stored of it, held against each other. Changes nothing. */
+  verifyPartition(request: VerifyRequest): Promise<Answer<VerifiedPiece>>
+  /** What nothing names any more, and the next sweep would take. Changes nothing. */
+  verifyLeftovers(signal?: AbortSignal): Promise<Answer<VerifiedLeftovers>>
+
+  /** Bytes of records that are there, by topic. Reads heads and rows, of no more than `limits` of them. */
+  stored(limits?: StoredLimits): Promise<Answer<{ readonly stored: Stored }>>
+  /** What this process has under way. */
+  underWay(): UnderWay
 
   /** Resolves when nothing of what was begun (rolls and unattended appends included) is under way: a function calls it before it returns. */
   settled(): Promise<void>
