@@ -54,8 +54,8 @@ export interface Rewritten {
   readonly isChanged: boolean
 }
 
-/** Records up to which neighbours become one batch. */
-const recordsBytesTargetDefault = 131_072
+/** Bytes of records up to which neighbours become one batch, where nothing smaller is asked for. */
+export const recordsBytesTargetMax = 131_072
 /** Stored bytes below which a compressed batch is opened to join its neighbours. */
 const smallBytesMax = 16_384
 /** Bytes that new deltas may add to a record: its length, a timestamp and an offset at their longest. */
@@ -132,7 +132,7 @@ class Rewriter {
   constructor(rewrite: Rewrite, codecs: Codecs) {
     this.#rewrite = rewrite
     this.#codecs = codecs
-    this.#recordsBytesTarget = rewrite.recordsBytesTarget ?? recordsBytesTargetDefault
+    this.#recordsBytesTarget = rewrite.recordsBytesTarget ?? recordsBytesTargetMax
   }
 
   /** Views of two buffers are not joined, though both may lie in one larger one: a merged segment's chunks end where buffers do. */

@@ -8,6 +8,7 @@
 import type { HeadKey } from '../core/head.ts'
 import type { Item } from '../core/items.ts'
 import { inlineCollection, inlineKey } from '../core/items.ts'
+import type { Offset } from '../core/names.ts'
 import { segmentObjectKey } from '../core/names.ts'
 import { readBatchHeader, rebaseBatch } from '../core/record-batch.ts'
 import type { ChunkPlace, ChunkReference } from '../core/reference.ts'
@@ -41,15 +42,20 @@ export class Chunks {
     this.#context = context
   }
 
-  /** Each span's chunk with absolute offsets, undefined where the object or the item is gone. The bytes are shared: nobody may change them. Throws on damage. */
-  async read(key: HeadKey, spans: readonly Span[]): Promise<readonly (Uint8Array | undefined)[]> {
+  /**
+   * Each span's chunk with absolute offsets, undefined where the object or the item is gone. The bytes are shared: nobody may change
+   * them. Throws on damage.
+   *
+   * @param end what lies from here on is read beside all that is older, and does not wait for it
+   */
+  async read(key: HeadKey, spans: readonly Span[], end: Offset): Promise<readonly (Uint8Array | undefined)[]> {
     const missing: Placed[] = []
     for (const span of spans) {
       const { ref } = span
       if (this.#context.chunkCache.get(ref) === undefined && !this.#underWay.has(ref))
         missing.push({ span, place: decodeReference(ref) })
     }
-    for (const run of adjacentRuns(missing)) this.#begin(key, run)
+    for (const run of adjacentRuns(missing)) this.#begin(key, run, end)
     return Promise.all(spans.map(({ ref }) => this.#underWay.get(ref) ?? this.#context.chunkCache.get(ref)))
   }
 
@@ -57,7 +63,7 @@ export class Chunks {
    * The same bytes for one who changes them, and reads so much that keeping them would drive out what readers want. Undefined where
    * any is gone.
    */
-  async load(key: HeadKey, spans: readonly Span[]): Promise<readonly Uint8Array[] | undefined> {
+  async load(key: HeadKey, spans: readonly Span[]): Promise<Uint8Array[] | undefined> {
     const runs = adjacentRuns(spans.map((span) => ({ span, place: decodeReference(span.ref) })))
     const found = new Map<ChunkReference, Uint8Array>()
     await inParallel(runs, loadsAtOnce, async (run) => {
@@ -69,10 +75,13 @@ export class Chunks {
   }
 
   /** One read for a run; who wants a chunk of it meanwhile waits for the same: readers that a commit woke come together. */
-  #begin(key: HeadKey, run: readonly Placed[]): void {
+  #begin(key: HeadKey, run: readonly Placed[], end: Offset): void {
+    const { backfilling, following } = this.#context
+    const limit = run.every(({ span }) => span.base >= end) ? following : backfilling
+    const bytes = run.reduce((sum, { place }) => sum + place.lengthBytes, 0)
     const reading = this.#context
       .within({ topicId: key.topicId }, () =>
-        run[0]?.place.isInline === true ? this.#readInline(key, run) : this.#readRun(run),
+        limit.run(bytes, () => (run[0]?.place.isInline === true ? this.#readInline(key, run) : this.#readRun(run))),
       )
       .then((found) => {
         for (const [ref, chunk] of found) this.#context.chunkCache.keep(ref, run.length === 1 ? chunk : chunk.slice())

@@ -1,6 +1,7 @@
 /**
  * The merge: many small chunks, inline or in gathered segments, become one segment of their partition alone (run.ts), every checksum
- * tested on the way. Two mergers at once leave an orphan, nothing worse: one of them is refused where its row would be put.
+ * tested, and what came uncompressed compressed on the way (rewrite-run.ts). Two mergers at once leave an orphan, nothing worse: one
+ * of them is refused where its row would be put.
  */
 import type { Head, HeadKey } from '../core/head.ts'
 import { tailStart } from '../core/head.ts'
@@ -14,6 +15,7 @@ import { inlineOf, noteCandidates, segmentsOf } from './candidates.ts'
 import type { Chunks } from './chunks.ts'
 import type { Context } from './context.ts'
 import { deleteInline } from './inline-chunks.ts'
+import { rewriteRun } from './rewrite-run.ts'
 import { deleteRows } from './rows.ts'
 import { putInPlace, writeRun } from './run.ts'
 
@@ -38,15 +40,22 @@ export async function mergePartition(
   const plan = planner.plan()
   if (plan === undefined) return undefined
   const bytes = plan.run.reduce((sum, { row }) => sum + rowBytes(row), 0)
-  return context.merging.run(bytes, () => mergeRun(context, chunks, head, plan))
+  return context.merging.run(bytes, () => mergeRun(context, chunks, head, plan, config))
 }
 
-async function mergeRun(context: Context, chunks: Chunks, head: Head, plan: MergePlan): Promise<Merged | undefined> {
+async function mergeRun(
+  context: Context,
+  chunks: Chunks,
+  head: Head,
+  plan: MergePlan,
+  config: EffectiveConfig,
+): Promise<Merged | undefined> {
   const key = { topicId: head.topicId, partition: head.partition }
   const batches = await loadRun(context, chunks, key, plan, head.start)
   // Something moved while it was read: the next merge looks again.
   if (batches === undefined) return undefined
-  const written = await writeRun(context, key, plan.run, batches)
+  const rewritten = await rewriteRun(context, config, batches)
+  const written = await writeRun(context, key, plan.run, rewritten.batches)
   if (!(await putInPlace(context, key, plan.run, written))) return undefined
   context.observe?.count('merges', 1)
   context.observe?.count('bytesMerged', written.bytes)
@@ -102,7 +111,7 @@ async function loadRun(
   key: HeadKey,
   { run }: MergePlan,
   start: Offset,
-): Promise<readonly Uint8Array[] | undefined> {
+): Promise<Uint8Array[] | undefined> {
   // What lies below the log start may be gone.
   const spans = context.rules.spansToMerge(run, start)
   return spans.length === 0 ? undefined : chunks.load(key, spans)
