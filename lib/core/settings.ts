@@ -106,6 +106,14 @@ export const settingsTable = {
     kafka: 'max.partition.fetch.bytes',
     meaning: 'Bytes of an answer to a fetch that names no limit. The first batch is answered whole, however large.',
   },
+  fetchBytesInFlightMax: {
+    default: 33_554_432,
+    unit: 'bytes',
+    min: 65_536,
+    max: 17_179_869_184,
+    meaning:
+      'Bytes that are read from the stores at the same time for fetches of older records; further ones wait their turn. Fetches at the end of the log have as much of their own, and what is kept in memory waits for nobody.',
+  },
   fetchWaitMsMax: {
     default: 25_000,
     unit: 'ms',

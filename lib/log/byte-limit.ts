@@ -11,6 +11,16 @@ export class ByteLimit {
     this.#bytesMax = bytesMax
   }
 
+  /** Of what is in. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** How many wait to be let in. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
   async run<Result>(bytes: number, work: () => Promise<Result>): Promise<Result> {
     await new Promise<void>((enter) => {
       this.#waiting.push({ bytes, enter })

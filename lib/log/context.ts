@@ -72,6 +72,12 @@ export class Context implements LogPorts {
   readonly lookedAfter = new RolledPartitions(rolledMax)
   /** What merges hold in memory at the same time: as much as one of the largest. */
   readonly merging: ByteLimit
+  /** What is read at the same time for fetches of older records: `fetchBytesInFlightMax`. They wait for each other, and nobody else for them. */
+  readonly backfilling: ByteLimit
+  /** The same for fetches at the end of the log. */
+  readonly following: ByteLimit
+  /** What waits in this process. */
+  readonly waiting = { appendBytes: 0, fetches: 0 }
   /** Tells waiting polls of changes of groups in this process, by group name. */
   readonly groups = new Notices()
   readonly #running = new Set<Promise<unknown>>()
@@ -84,6 +90,8 @@ export class Context implements LogPorts {
     this.random = ports.random
     this.codecs = ports.codecs
     this.merging = new ByteLimit(settings.mergeBytesMax)
+    this.backfilling = new ByteLimit(settings.fetchBytesInFlightMax)
+    this.following = new ByteLimit(settings.fetchBytesInFlightMax)
     this.#report = ports.report ?? unreported
     if (ports.observe !== undefined) this.observe = ports.observe
     if (ports.meter !== undefined) this.meter = ports.meter

@@ -348,7 +348,11 @@ class Fetching {
       for (const { lookAtMs } of this.#lanes) nextMs = Math.min(nextMs, lookAtMs)
       untilMs = Math.min(untilMs, Math.max(nextMs, budgetMs))
     }
-    await timed(this.#context, 'wait', () => clock.sleep(Math.max(0, untilMs - clock.now()), this.#sleep.signal))
+    const { waiting } = this.#context
+    waiting.fetches++
+    await timed(this.#context, 'wait', () =>
+      clock.sleep(Math.max(0, untilMs - clock.now()), this.#sleep.signal),
+    ).finally(() => waiting.fetches--)
     if (this.#sleep.signal.aborted) this.#sleep = new AbortController()
   }
 

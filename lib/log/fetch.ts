@@ -6,6 +6,7 @@
 import type { Refusal } from '../core/errors.ts'
 import { refusal } from '../core/errors.ts'
 import type { Head, HeadKey } from '../core/head.ts'
+import { tailStart } from '../core/head.ts'
 import type { Offset, TopicId } from '../core/names.ts'
 import type { BatchHeader } from '../core/record-batch.ts'
 import { readBatchHeader } from '../core/record-batch.ts'
@@ -155,7 +156,8 @@ async function waitForCommit(
       const head = await context.heads.read(key)
       if (head === undefined || head.hw > hw || head.isDeleted) return
     }
-    await context.clock.sleep(waitMs, woken.signal)
+    context.waiting.fetches++
+    await context.clock.sleep(waitMs, woken.signal).finally(() => context.waiting.fetches--)
   } finally {
     unwatch()
     signal?.removeEventListener('abort', wake)
@@ -199,7 +201,7 @@ async function readBatches(
   const located = await timed(context, 'rows', () => locate(context, head, offset, bytesMax, reading))
   if (located === undefined) return undefined
   const { spans, end } = located
-  const contents = await timed(context, 'chunks', () => chunks.read(head, spans))
+  const contents = await timed(context, 'chunks', () => chunks.read(head, spans, tailStart(head)))
   const batches: Uint8Array[] = []
   let bytes = 0
   let records = 0

@@ -17,7 +17,6 @@ export class Gather {
   readonly #queue = new PartitionQueue()
   #waiting: PendingAppend[] = []
   #waitingBytes = 0
-  #pendingBytes = 0
   #inFlight = 0
   #lingering: AbortController | undefined
   #isClosed = false
@@ -29,26 +28,26 @@ export class Gather {
 
   /** Adds the append to the next flush and resolves with its outcome. */
   add(append: Omit<PendingAppend, 'settle'>): Promise<AppendOutcome> {
-    const { settings } = this.#context
+    const { settings, waiting } = this.#context
     if (this.#isClosed)
       return settled({ kind: 'refused', refusal: refusalOfUnavailable(new Unavailable('closed', 'none', 'closed')) })
     const sizeBytes = append.bytes.byteLength
-    if (this.#pendingBytes + sizeBytes > settings.pendingBytesMax)
+    if (waiting.appendBytes + sizeBytes > settings.pendingBytesMax)
       return settled({
         kind: 'refused',
         refusal: refusal(
           'TOO_MANY_REQUESTS',
-          `${this.#pendingBytes} bytes are waiting to be written, at most ${settings.pendingBytesMax} may; nothing was written.`,
+          `${waiting.appendBytes} bytes are waiting to be written, at most ${settings.pendingBytesMax} may; nothing was written.`,
           { retryAfterMs: 100 },
         ),
       })
-    this.#pendingBytes += sizeBytes
+    waiting.appendBytes += sizeBytes
     return new Promise<AppendOutcome>((resolve) => {
       let isOpen = true
       const settle = (outcome: AppendOutcome) => {
         if (!isOpen) return
         isOpen = false
-        this.#pendingBytes -= sizeBytes
+        waiting.appendBytes -= sizeBytes
         resolve(outcome)
       }
       this.#waiting.push({ ...append, settle })

@@ -99,7 +99,7 @@ async function searchSpans(
 ): Promise<Found | undefined> {
   for (const span of spans) {
     if (span.end <= head.start || decodeReference(span.ref).maxTimestampMs < timestampMs) continue
-    const [content] = await chunks.read(head, [span])
+    const [content] = await chunks.read(head, [span], tailStart(head))
     if (content === undefined) return undefined
     for (const { position, header } of batchesOf(content, span)) {
       if (header.maxTimestampMs < timestampMs || header.baseOffset + header.lastOffsetDelta < head.start) continue
