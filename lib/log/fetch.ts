@@ -214,7 +214,9 @@ async function readBatches(
       // Rows may overlap: a span may begin with what the one before it held (R1).
       if (batchEnd <= nextOffset) continue
       const isFull = bytes + header.sizeBytes > bytesMax || records >= recordsMax
-      if (batches.length > 0 && isFull) return { batches, nextOffset }
+      // A merge makes other batches of the same records: one may begin inside what the answer has already. Who asks again gets it first.
+      const isRepeating = header.baseOffset < nextOffset
+      if (batches.length > 0 && (isFull || isRepeating)) return { batches, nextOffset }
       batches.push(content.subarray(position, position + header.sizeBytes))
       bytes += header.sizeBytes
       records += Math.min(header.recordCount, batchEnd - nextOffset)

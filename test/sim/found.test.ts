@@ -5,9 +5,10 @@ import { nodeCodecs } from '../../lib/adapters/codecs-node.ts'
 import { Unavailable } from '../../lib/core/errors.ts'
 import type { HeadKey } from '../../lib/core/head.ts'
 import type { Item } from '../../lib/core/items.ts'
-import { producerItemKey, rowKey, rowsCollection } from '../../lib/core/items.ts'
-import type { ProducerKey } from '../../lib/core/names.ts'
-import { encodeBatch } from '../../lib/core/record-batch.ts'
+import { inlineKey, producerItemKey, rowKey, rowsCollection } from '../../lib/core/items.ts'
+import type { ProducerKey, SegmentId } from '../../lib/core/names.ts'
+import { encodeBatch, readBatchHeader } from '../../lib/core/record-batch.ts'
+import { encodeReference } from '../../lib/core/reference.ts'
 import type { Row } from '../../lib/core/row.ts'
 import type { Settings } from '../../lib/core/settings.ts'
 import type { AppendOptions, Log } from '../../lib/log/log.ts'
@@ -211,6 +212,41 @@ describe('a reader', () => {
     const fetched = await must(log.fetch({ topic: 't', partition: 0, offset: 0 }))
     assert.equal(fetched.nextOffset, 2)
     assert.ok(fetched.highWatermark >= 2)
+  })
+
+  it('ends before a batch of a merge that begins with what it holds already (D3)', async () => {
+    const { stores, log, rollTwice } = await twoProcesses()
+    const { topicId } = await keyOf(log)
+    for (const value of ['0', '1', '2', '3']) await must(append(log, value))
+    await rollTwice()
+    const [item] = await stores.metadata.query(rowsCollection(topicId, 0), { limit: 1 })
+    const whole = item?.value as unknown as Row
+    // Records 1 to 3 in one batch, and a row that counts for record 0 alone but ends with record 1.
+    const bytes = encodeBatch(
+      {
+        records: ['1', '2', '3'].map((value) => ({ key: null, value: encoder.encode(value), timestampMs: 0 })),
+        compression: 'none',
+      },
+      nodeCodecs,
+    )
+    const segment = '0mbxoj2o00000000000a' as SegmentId
+    const place = { segment, position: 0, lengthBytes: bytes.length, maxTimestampMs: 0, isInline: true } as const
+    const merged: Row = { ...whole, first: 1, chunks: [{ ref: encodeReference(place), base: 1 }], isMerged: true }
+    const front: Row = { ...whole, last: 1, chunks: whole.chunks.slice(0, 2) }
+    const json = (row: Row) => row as unknown as Item['value']
+    await stores.metadata.write([
+      { op: 'put', key: inlineKey(topicId, 0, segment), version: 'a', value: {}, bytes, if: 'absent' },
+      { op: 'put', key: item!.key, version: 'a', value: json(merged), if: { version: item!.version } },
+      { op: 'put', key: rowKey(topicId, 0, 1), version: 'a', value: json(front), if: 'absent' },
+    ])
+    const [first, then] = [0, 2].map((offset) => log.fetch({ topic: 't', partition: 0, offset }))
+    const { batches, nextOffset } = await must(first!)
+    assert.deepEqual(
+      batches.map((batch) => readBatchHeader(batch)).map((read) => read.ok && read.header.baseOffset),
+      [0, 1],
+    )
+    assert.equal(nextOffset, 2)
+    assert.equal((await must(then!)).nextOffset, 4)
   })
 
   it('by time finds what a row that came back does not hold (R1)', async () => {

@@ -185,12 +185,15 @@ export const mutations: { readonly [name: string]: Mutation } = {
   'a sweep that ignores the tail': { rules: { tailIds: () => [] } },
 
   /** S2. What a row names is deleted. */
-  'a sweep that believes itself': { rules: { isFree: () => true } },
+  'a sweep that believes itself': { rules: { judgeSegment: () => 'free' } },
 
   /** S3. A merge that sleeps brings its row, and its segment is gone. */
   'a merged segment that goes when no row names it': {
-    rules: { isFree: (id, _index, named) => named.isDeleted || !named.ids.has(id) },
+    rules: { judgeSegment: (id, _index, named) => (named.isDeleted || !named.ids.has(id) ? 'free' : 'kept') },
   },
+
+  /** S5. What lost one of its names is looked for where that one stood. */
+  'a sweep that counts no chunks': { rules: { runsOfAll: (notes) => notes } },
 
   /** A merge leaves out the last chunk of what it merges. */
   'a merge that drops a chunk': { rules: { spansToMerge: (run, start) => spansToMerge(run, start).slice(0, -1) } },
