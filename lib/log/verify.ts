@@ -234,9 +234,9 @@ class Walk {
     for (let hasMoved = true; hasMoved; ) {
       hasMoved = false
       for await (const row of this.#rowsFrom(this.#below, head.start)) {
-        if (this.#below <= head.start) break
-        if (row.first >= this.#below || row.last < this.#below - 1 || this.#isStale(row, head)) {
-          if (row.last < this.#below - 1) {
+        const isDone = this.#below <= head.start
+        if (isDone || row.first >= this.#below || row.last < this.#below - 1 || this.#isStale(row, head)) {
+          if (!isDone && row.last < this.#below - 1) {
             await this.#lookAgain(Math.max(row.last + 1, head.start), this.#below, {
               code: 'OFFSETS_MISSING',
               message: `No row holds offsets ${row.last + 1} to ${this.#below - 1}.`,
