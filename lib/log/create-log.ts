@@ -8,6 +8,7 @@ import { fetchPart } from './part-fetch.ts'
 import { groupsPart } from './part-groups.ts'
 import { offsetsPart } from './part-offsets.ts'
 import { producePart } from './part-produce.ts'
+import { rolledPart } from './part-rolled.ts'
 import { sweepPart } from './part-sweep.ts'
 import { upkeepPart } from './part-upkeep.ts'
 import { usagePart } from './part-usage.ts'
@@ -27,6 +28,7 @@ export function createLog(ports: LogPorts, settings: Partial<Settings> = {}, rul
     ...adminPart(engine),
     ...groupsPart(engine),
     ...upkeepPart(engine),
+    ...rolledPart(engine),
     ...sweepPart(engine),
     ...usagePart(engine),
     ...verifyPart(engine),

@@ -22,6 +22,7 @@ import type { Instances } from './instance-api.ts'
 import type { Observer } from './observer.ts'
 import type { StoredLimits } from './stored.ts'
 import type { Swept } from './sweep.ts'
+import type { Looked, RolledRows } from './upkeep.ts'
 import type { VerifyRequest } from './verify.ts'
 
 export interface LogPorts {
@@ -156,14 +157,9 @@ export interface LeaseGrant {
   readonly untilMs: EpochMs
 }
 
-export interface Maintained {
-  readonly partitions: number
-  /** Producers and idempotency keys. */
-  readonly forgotten: number
-  /** Rows that lay below the log start. */
-  readonly rowsRemoved: number
-  /** Rows that became others. */
-  readonly rowsMerged: number
+export interface Maintained extends Looked {
+  /** The round over all partitions is done; the next one begins at its time. */
+  readonly isRoundOver: boolean
   readonly groups: number
   readonly groupsDeleted: number
   readonly instancesRemoved: number
@@ -245,11 +241,27 @@ export interface Log {
   mergeRolled(signal?: AbortSignal): Promise<Answer<{ readonly rows: number }>>
 
   /**
-   * One round of upkeep over all partitions and groups, safe to stop anywhere and to run twice: forgets idle producers, removes
-   * what retention lets go, merges, evicts members that are gone, deletes groups that nobody needs any more. The embedded server
-   * does it by itself; functions do it on a schedule. Ends early, with what was done, when `signal` aborts.
+   * Upkeep, safe to stop anywhere and to run twice: forgets idle producers, removes what retention lets go, merges; evicts members that
+   * are gone, deletes groups that nobody needs any more. Each call looks at all groups and at the partitions that this process wrote
+   * rows of, and goes on with a round over all partitions, which begins once in `maintainRoundMs`. The embedded server does it by
+   * itself; a function does it on a schedule. Ends early, with what was done, when `signal` aborts.
    */
   maintain(signal?: AbortSignal): Promise<Answer<Maintained>>
+  /**
+   * Upkeep of partitions to which rows came, in whatever process: merges where they are worth it, everything else at most once in
+   * `maintainIntervalMs` of this process. A function that the table's stream triggers calls it.
+   */
+  maintainRolled(
+    rolled: readonly RolledRows[],
+    signal?: AbortSignal,
+  ): Promise<
+    Answer<
+      Looked & {
+        /** Partitions for which the time was not enough. */
+        readonly left: number
+      }
+    >
+  >
   /** Deletes the objects that nothing names any more, and nothing else does; with `isDryRun`, only says which. */
   sweep(options?: { readonly isDryRun?: boolean; readonly signal?: AbortSignal }): Promise<Answer<Swept>>
 

@@ -1,15 +1,17 @@
-/** Upkeep of the whole log, a partition, an instance and a group at a time. What it does costs speed when it is late, never records. */
-import type { HeadKey } from '../core/head.ts'
+/** Upkeep of a partition. What it does costs speed and money when it is late, never records. Whose turn it is: upkeep.ts. */
+import type { Head, HeadKey } from '../core/head.ts'
+import { tailEntries } from '../core/head.ts'
+import { segmentIdTimeMs } from '../core/names.ts'
+import { segmentOfReference } from '../core/reference.ts'
 import type { EffectiveConfig, Topic } from '../core/topic.ts'
 import { effectiveConfig } from '../core/topic.ts'
+import type { Context } from './context.ts'
 import type { Engine } from './engine.ts'
-import type { GroupAdmin } from './group-admin.ts'
-import type { InstanceUpkeep } from './instance-upkeep.ts'
-import type { Maintained } from './log.ts'
 import { mergePartition } from './merge.ts'
 import { forgetProducers } from './producer-ids.ts'
 import type { RetentionLimits } from './retention.ts'
 import { retainPartition } from './retention.ts'
+import { rollPartition } from './roll.ts'
 import { sweepInline } from './sweep.ts'
 
 /** Merges of one partition in one round: a backlog does not keep the others waiting. */
@@ -35,7 +37,7 @@ export async function mergeBacklog(
   return rows
 }
 
-/** What was done to partitions. */
+/** What was done to a partition, or to several. */
 export interface PartitionsMaintained {
   /** Producers and idempotency keys. */
   readonly forgotten: number
@@ -45,7 +47,10 @@ export interface PartitionsMaintained {
   readonly rowsMerged: number
 }
 
-/** All that is done to one partition. Each step may be the last: what is left undone is done the next time. */
+/**
+ * All that is done to one partition. Each step may be the last: what is left undone is done the next time. Many may be under way at once; what
+ * holds batches in memory goes through `context.merging`.
+ */
 export async function maintainPartition(
   engine: Engine,
   topic: Topic,
@@ -55,12 +60,29 @@ export async function maintainPartition(
   const { context } = engine
   const key = { topicId: topic.id, partition }
   const config = effectiveConfig(topic)
-  return {
-    forgotten: await forgetProducers(context, key),
-    rowsRemoved: await context.within({ operation: 'retention', topicId: topic.id }, () =>
-      retainPartition(context, key, retentionOf(config)),
-    ),
-    rowsMerged: await mergeBacklog(engine, key, config, signal),
+  const head = await context.heads.read(key)
+  // Nothing was ever committed: there is nothing to look for.
+  if (head === undefined || head.isDeleted || head.hw === 0) return { forgotten: 0, rowsRemoved: 0, rowsMerged: 0 }
+  const forgotten = await forgetProducers(context, key)
+  await rollOldTail(context, head)
+  const rowsRemoved = await context.within({ operation: 'retention', topicId: topic.id }, () =>
+    retainPartition(context, key, retentionOf(config)),
+  )
+  return { forgotten, rowsRemoved, rowsMerged: await mergeBacklog(engine, key, config, signal) }
+}
+
+/**
+ * Rolls a tail that nobody rolls, since too few commits come: only what lies in rows can be merged, or let go by retention. The first
+ * roll moves what was committed before the last one, the second what came since.
+ */
+async function rollOldTail(context: Context, head: Head): Promise<void> {
+  const beforeMs = context.clock.now() - context.settings.tailAgeMsMax
+  let seen: Head | undefined = head
+  for (let rolls = 0; rolls < 2 && seen !== undefined; rolls++) {
+    const [oldest] = tailEntries(seen)
+    if (oldest === undefined || segmentIdTimeMs(segmentOfReference(oldest.ref)) >= beforeMs) return
+    await rollPartition(context, head)
+    seen = await context.heads.read(head)
   }
 }
 
@@ -69,26 +91,4 @@ function retentionOf({ retentionMs, retentionBytes, cleanupPolicy }: EffectiveCo
   return cleanupPolicy.isDelete
     ? { retentionMs, retentionBytes }
     : { retentionMs: Number.POSITIVE_INFINITY, retentionBytes: Number.POSITIVE_INFINITY }
-}
-
-/** One round over all live topics, then over all groups; ends early, with what was done, when `signal` aborts. */
-export async function maintain(
-  engine: Engine,
-  groups: GroupAdmin,
-  instances: InstanceUpkeep,
-  signal: AbortSignal,
-): Promise<{ ok: true } & Maintained> {
-  const done = { partitions: 0, forgotten: 0, rowsRemoved: 0, rowsMerged: 0 }
-  for (const topic of await engine.topics.list())
-    for (let partition = 0; partition < topic.partitions && !signal.aborted; partition++) {
-      const one = await maintainPartition(engine, topic, partition, signal)
-      done.forgotten += one.forgotten
-      done.rowsRemoved += one.rowsRemoved
-      done.rowsMerged += one.rowsMerged
-      done.partitions++
-    }
-  // Instances first: a group may have been theirs alone.
-  const instancesRemoved = await instances.removeExpired(signal)
-  const looked = await groups.maintain(signal)
-  return { ok: true, ...done, groups: looked.groups, groupsDeleted: looked.deleted, instancesRemoved }
 }

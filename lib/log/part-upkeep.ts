@@ -6,10 +6,11 @@ import { createGroups } from './groups.ts'
 import { InstanceStore } from './instance-store.ts'
 import { InstanceUpkeep } from './instance-upkeep.ts'
 import type { Log } from './log.ts'
-import { maintain, mergeBacklog } from './maintain.ts'
+import { mergeBacklog } from './maintain.ts'
 import { mergePartition } from './merge.ts'
 import { forgetProducers } from './producer-ids.ts'
 import { rollPartition } from './roll.ts'
+import { Upkeep } from './upkeep.ts'
 
 type UpkeepMethods = 'roll' | 'merge' | 'mergeRolled' | 'forgetProducers' | 'maintain'
 
@@ -17,6 +18,7 @@ export function upkeepPart(whole: Engine): Pick<Log, UpkeepMethods> {
   const engine = countedAs('upkeep', whole)
   const { context, topics, chunks, answer, ending } = engine
   const { admin, members } = createGroups(engine)
+  const upkeep = new Upkeep(engine)
   const instances = new InstanceUpkeep(new InstanceStore(context), (group, member) => members.leave(group, member))
   // Whatever of this is left undone, or done twice, changes nothing that anybody sees.
   return {
@@ -58,6 +60,13 @@ export function upkeepPart(whole: Engine): Pick<Log, UpkeepMethods> {
         if (!found.ok) return found
         return { ok: true, forgotten: await forgetProducers(context, found.key) }
       }, 'unseen'),
-    maintain: (signal) => answer(() => maintain(engine, admin, instances, ending(signal)), 'unseen'),
+    maintain: (signal) =>
+      answer(async () => {
+        const ended = ending(signal)
+        // Instances first: a group may have been theirs alone. Partitions last: they may take all the time there is.
+        const instancesRemoved = await instances.removeExpired(ended)
+        const { groups, deleted: groupsDeleted } = await admin.maintain(ended)
+        return { ok: true, ...(await upkeep.maintain(ended)), groups, groupsDeleted, instancesRemoved }
+      }, 'unseen'),
   }
 }

@@ -118,7 +118,7 @@ describe('what requests are made for', () => {
 
     await log.maintain()
     const byUpkeep = purposes(asked())
-    for (const purpose of ['retention a', 'retention b', 'upkeep a', 'upkeep -']) assert.ok(byUpkeep.includes(purpose))
+    for (const purpose of ['retention a', 'upkeep a', 'upkeep b', 'upkeep -']) assert.ok(byUpkeep.includes(purpose))
 
     await log.sweep()
     assert.ok(purposes(asked()).every((purpose) => purpose.startsWith('sweep')))
