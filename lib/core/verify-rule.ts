@@ -12,7 +12,7 @@ import type { Head } from './head.ts'
 import { headProducersMax, tailEntriesMax } from './head.ts'
 import type { ItemKey, Json } from './items.ts'
 import { offsetSortKey } from './items.ts'
-import type { Offset, TopicId } from './names.ts'
+import type { EpochMs, Offset, TopicId } from './names.ts'
 import { parseTopicName } from './names.ts'
 import { producerEpochMax, rememberedBatchesMax, sequenceMax } from './producer.ts'
 import { batchHeaders } from './record-batch.ts'
@@ -215,18 +215,24 @@ export function readRow(
   }
 }
 
-/**
- * Whether a row's timestamps are those of its chunks, and not beyond those of the rows after it.
- * @param soFarAfterMs `maxTimestampSoFarMs` of the row that follows
- */
-export function rowTimesFault(row: Row, soFarAfterMs: number): string | undefined {
+/** What the row after another says of the time before it. */
+export interface RowAfter {
+  readonly last: Offset
+  readonly maxTimestampSoFarMs: EpochMs
+}
+
+export const noRowAfter: RowAfter = { last: Number.MAX_SAFE_INTEGER, maxTimestampSoFarMs: Number.MAX_SAFE_INTEGER }
+
+/** Whether a row's timestamps are those of its chunks, and not beyond those of a row that was found after it. */
+export function rowTimesFault(row: Row, after: RowAfter): string | undefined {
   let maxMs = -1
   for (const { ref } of row.chunks) maxMs = Math.max(maxMs, timestampOf(ref))
   // A merge keeps the time of what it left out.
   if (row.isMerged ? maxMs > row.maxTimestampMs : maxMs !== row.maxTimestampMs)
     return `The largest timestamp of its chunks is ${maxMs}, it says ${row.maxTimestampMs}.`
-  if (row.maxTimestampSoFarMs > soFarAfterMs)
-    return `The largest timestamp so far is ${row.maxTimestampSoFarMs}, and ${soFarAfterMs} in the row after it.`
+  // A merge may have put it behind the other since.
+  if (row.last < after.last && row.maxTimestampSoFarMs > after.maxTimestampSoFarMs)
+    return `The largest timestamp so far is ${row.maxTimestampSoFarMs}, and ${after.maxTimestampSoFarMs} in the row after it.`
   return undefined
 }
 
@@ -333,26 +339,33 @@ export function inlineFault(
 
 /** Where a verification of a partition goes on. */
 export type VerifyCursor =
-  /** Offsets from `below` on were verified. */
-  | { readonly stage: 'offsets'; readonly topicId: TopicId; readonly below: Offset; readonly soFarMs: number }
+  /** Offsets from `below` on were verified; `after` is the last row that was. */
+  | { readonly stage: 'offsets'; readonly topicId: TopicId; readonly below: Offset; readonly after: RowAfter }
   /** And all others; producers up to this key. */
-  | { readonly stage: 'producers'; readonly topicId: TopicId; readonly after: string }
+  | { readonly stage: 'producers'; readonly topicId: TopicId; readonly afterProducer: string }
 
 export function encodeCursor(cursor: VerifyCursor): string {
   const { stage, topicId } = cursor
-  const rest = stage === 'offsets' ? [cursor.below, cursor.soFarMs] : [encodeURIComponent(cursor.after)]
-  return [stage === 'offsets' ? 'o' : 'p', topicId, ...rest].join('.')
+  if (stage === 'producers') return `p.${topicId}.${encodeURIComponent(cursor.afterProducer)}`
+  const { below, after } = cursor
+  return `o.${topicId}.${below}.${after.last}.${after.maxTimestampSoFarMs}`
 }
 
 /** Undefined for anything that `encodeCursor` does not make. */
 export function parseCursor(text: string): VerifyCursor | undefined {
-  const [, offsets, below, soFarMs] = /^o\.([A-Za-z0-9_-]{22})\.([0-9]{1,16})\.(-?[0-9]{1,16})$/.exec(text) ?? []
-  if (offsets !== undefined)
-    return { stage: 'offsets', topicId: offsets as TopicId, below: Number(below), soFarMs: Number(soFarMs) }
-  const [, producers, after = ''] = /^p\.([A-Za-z0-9_-]{22})\.(.{0,1000})$/.exec(text) ?? []
-  if (producers === undefined) return undefined
+  const [, topicId, below, last, soFarMs] =
+    /^o\.([A-Za-z0-9_-]{22})\.([0-9]{1,16})\.([0-9]{1,16})\.(-?[0-9]{1,16})$/.exec(text) ?? []
+  if (topicId !== undefined)
+    return {
+      stage: 'offsets',
+      topicId: topicId as TopicId,
+      below: Number(below),
+      after: { last: Number(last), maxTimestampSoFarMs: Number(soFarMs) },
+    }
+  const [, ofProducers, afterProducer = ''] = /^p\.([A-Za-z0-9_-]{22})\.(.{0,1000})$/.exec(text) ?? []
+  if (ofProducers === undefined) return undefined
   try {
-    return { stage: 'producers', topicId: producers as TopicId, after: decodeURIComponent(after) }
+    return { stage: 'producers', topicId: ofProducers as TopicId, afterProducer: decodeURIComponent(afterProducer) }
   } catch {
     return undefined
   }

@@ -18,12 +18,13 @@ import type { Offset } from '../core/names.ts'
 import type { Row } from '../core/row.ts'
 import type { Topic } from '../core/topic.ts'
 import { effectiveConfig } from '../core/topic.ts'
-import type { Fault, Finding, Place, VerifiedPiece, VerifyCounts, VerifyCursor } from '../core/verify-rule.ts'
+import type { Fault, Finding, Place, RowAfter, VerifiedPiece, VerifyCounts, VerifyCursor } from '../core/verify-rule.ts'
 import {
   encodeCursor,
   findingCodes,
   headFaults,
   leadingHole,
+  noRowAfter,
   nothingVerified,
   parseCursor,
   readRow,
@@ -113,7 +114,7 @@ class Walk {
   #counts: VerifyCounts = nothingVerified
   #chunks: ChunkVerifier
   #below: Offset = 0
-  #soFarMs = Number.MAX_SAFE_INTEGER
+  #after: RowAfter = noRowAfter
 
   constructor(context: Context, topics: Topics, topic: Topic, request: VerifyRequest, looks: number) {
     this.#context = context
@@ -139,18 +140,15 @@ class Walk {
     const isUnder = cursor?.stage !== 'producers'
     if (isUnder) {
       this.#below = cursor?.below ?? head.hw
-      this.#soFarMs = cursor?.soFarMs ?? Number.MAX_SAFE_INTEGER
+      this.#after = cursor?.after ?? noRowAfter
       const isDone = (await this.#verifyTail(head)) && (await this.#verifyRows(head))
       if (!isDone)
-        return this.#answer(
-          { stage: 'offsets', topicId: head.topicId, below: this.#below, soFarMs: this.#soFarMs },
-          head,
-        )
+        return this.#answer({ stage: 'offsets', topicId: head.topicId, below: this.#below, after: this.#after }, head)
       const rest = [...(await findRowsBelow(this.#context, head)), ...(await findInline(this.#context, this.#key))]
       for (const fault of rest) this.#find(fault)
     }
     this.#below = Math.min(head.start, head.hw)
-    return this.#answer(await this.#verifyProducers(isUnder ? '' : cursor.after), head)
+    return this.#answer(await this.#verifyProducers(isUnder ? '' : cursor.afterProducer), head)
   }
 
   #answer(cursor: VerifyCursor | undefined, { start, hw }: Pick<Head, 'start' | 'hw'>): Answer<VerifiedPiece> {
@@ -279,7 +277,7 @@ class Walk {
   }
 
   async #verifyRow(row: Row, head: Head): Promise<{ readonly isDone: boolean; readonly hasMoved: boolean }> {
-    const times = rowTimesFault(row, this.#soFarMs)
+    const times = rowTimesFault(row, this.#after)
     if (times !== undefined && (await this.#isStill(row)))
       this.#find({ code: 'TIMES_WRONG', offset: row.first, key: this.#rowKeyText(row.last), message: times })
     const spans = rowSpans(row).filter(({ base, end }) => base < this.#below && end > head.start)
@@ -292,7 +290,7 @@ class Walk {
       hasMoved = true
     }
     this.#below = Math.min(this.#below, row.first)
-    this.#soFarMs = Math.min(this.#soFarMs, row.maxTimestampSoFarMs)
+    if (row.last < this.#after.last) this.#after = row
     this.#count({ rows: 1 })
     return { isDone: true, hasMoved }
   }
@@ -494,7 +492,7 @@ class Walk {
       for (const fault of faults) this.#find(fault)
       this.#count({ producers })
       if (next === undefined) return undefined
-      if (this.#isFull()) return { stage: 'producers', topicId: this.#key.topicId, after: next }
+      if (this.#isFull()) return { stage: 'producers', topicId: this.#key.topicId, afterProducer: next }
       after = next
     }
   }

@@ -140,8 +140,8 @@ describe('the verification of a log that has been through everything', () => {
       assert.equal(await codeOf({ topic: 'none', partition: 0 }), 'UNKNOWN_TOPIC')
       assert.equal(await codeOf({ topic: 'gone', partition: 0 }), 'UNKNOWN_TOPIC')
       assert.equal(await codeOf({ topic: 'orders', partition: 2 }), 'UNKNOWN_PARTITION')
-      assert.equal(await codeOf({ topic: 'orders', partition: 0, cursor: 'o.x.1.1' }), 'INVALID_REQUEST')
-      const cursor = `o.${'A'.repeat(22)}.1.1`
+      assert.equal(await codeOf({ topic: 'orders', partition: 0, cursor: 'o.x.1.1.1' }), 'INVALID_REQUEST')
+      const cursor = `o.${'A'.repeat(22)}.1.1.1`
       assert.equal(await codeOf({ topic: 'orders', partition: 0, cursor }), 'UNKNOWN_TOPIC')
     })
   })
