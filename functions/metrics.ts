@@ -8,7 +8,10 @@ import type { Counted, Step } from '../lib/log/observer.ts'
 
 export const metricsNamespace = 'Highwater'
 
-export type FunctionName = 'produce' | 'fetch' | 'consume' | 'admin' | 'maintain' | 'sweep' | 'web'
+/** What calls of an environment tell is held so long, for a line that they share, or until the next call (telemetry.ts). */
+export const holdMsMax = 30_000
+
+export type FunctionName = 'produce' | 'fetch' | 'consume' | 'admin' | 'maintain' | 'merge' | 'sweep' | 'web'
 
 export interface MetricEntry {
   readonly name: string
@@ -61,6 +64,87 @@ export const commitRefusals: MetricEntry = {
 }
 
 export const maintainMetrics = {
-  partitions: { name: 'PartitionsMaintained', unit: 'Count', meaning: 'Partitions that a round of upkeep came to' },
+  partitions: { name: 'PartitionsMaintained', unit: 'Count', meaning: 'Looks of upkeep at partitions' },
+  failed: {
+    name: 'PartitionsFailed',
+    unit: 'Count',
+    meaning: 'Partitions that it had to leave out: damaged, or the store did not answer',
+  },
+  left: {
+    name: 'PartitionsLeft',
+    unit: 'Count',
+    meaning: 'Partitions to which rows came and for which the time of the merge function was not enough',
+  },
   forgotten: { name: 'ProducersForgotten', unit: 'Count', meaning: 'Idle producers and idempotency keys it forgot' },
 } as const satisfies Record<string, MetricEntry>
+
+export interface ServerMetricEntry {
+  readonly name: string
+  readonly labels: readonly string[]
+  readonly meaning: string
+}
+
+/** What a server tells Prometheus (server-metrics.ts), beside what the engine counts. */
+export const serverMetrics = {
+  requests: { name: 'highwater_requests_total', labels: ['method', 'route', 'code'], meaning: 'Answers' },
+  requestSeconds: {
+    name: 'highwater_request_duration_seconds',
+    labels: ['method', 'route'],
+    meaning: 'From a request to its answer, waiting for records included',
+  },
+  stepSeconds: {
+    name: 'highwater_step_duration_seconds',
+    labels: ['step'],
+    meaning: 'Steps of produce and fetch: upload, commit, head, rows, chunks, wait',
+  },
+  commitRefusals: {
+    name: 'highwater_commit_refusals_total',
+    labels: ['reason'],
+    meaning: 'Conditional writes of commits that did not apply; most are tried again at once',
+  },
+  storeRequests: {
+    name: 'highwater_store_requests_total',
+    labels: ['operation', 'kind', 'topic'],
+    meaning: 'Requests to the stores, refused and failed ones too; what topics share counts in parts',
+  },
+  storeBytes: {
+    name: 'highwater_store_bytes_total',
+    labels: ['operation', 'kind', 'topic'],
+    meaning: 'Content of objects, and whole items, that these requests wrote or read',
+  },
+  storeWriteUnits: {
+    name: 'highwater_store_write_units_total',
+    labels: ['operation', 'topic'],
+    meaning: 'What DynamoDB bills, or would bill, for writes',
+  },
+  storeReadUnits: {
+    name: 'highwater_store_read_units_total',
+    labels: ['operation', 'topic'],
+    meaning: 'The same for reads',
+  },
+  upkeepRounds: {
+    name: 'highwater_upkeep_rounds_total',
+    labels: ['work', 'outcome'],
+    meaning: 'Rounds of merge, upkeep and sweep: done, or failed',
+  },
+  rowsRemoved: { name: 'highwater_rows_removed_total', labels: [], meaning: 'Rows that lay below a log start' },
+  rowsMerged: { name: 'highwater_rows_merged_total', labels: [], meaning: 'Rows that merges made others of' },
+  appendBytesPending: {
+    name: 'highwater_append_bytes_pending',
+    labels: [],
+    meaning: 'Bytes of appends that are not answered yet (at most pendingBytesMax)',
+  },
+  fetchesWaiting: { name: 'highwater_fetches_waiting', labels: [], meaning: 'Fetches that wait for records' },
+  backfillBytes: {
+    name: 'highwater_backfill_bytes_in_flight',
+    labels: [],
+    meaning: 'Bytes being read for fetches of older records (at most fetchBytesInFlightMax)',
+  },
+  backfillsWaiting: {
+    name: 'highwater_backfills_waiting',
+    labels: [],
+    meaning: 'Reads for them that wait for their turn',
+  },
+} as const satisfies Record<string, ServerMetricEntry>
+
+export type ServerMetricName = keyof typeof serverMetrics

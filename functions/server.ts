@@ -5,14 +5,19 @@ import type { ServiceOptions } from '../lib/adapters/aws/aws-client.ts'
 import { nativeCodecs } from '../lib/adapters/codecs-native.ts'
 import { type DataDirectory, openDataDirectory } from '../lib/adapters/local/data-directory.ts'
 import { MemoryMetadata, MemoryObjects } from '../lib/adapters/memory.ts'
+import { meteredMetadata, meteredObjects } from '../lib/adapters/metered.ts'
 import { systemClock, systemRandom } from '../lib/adapters/system.ts'
+import { TaggedMeter } from '../lib/adapters/tagged-meter.ts'
+import { costReportOf } from '../lib/core/cost-report.ts'
 import { parseSettings, type Settings } from '../lib/core/settings.ts'
 import { createApp } from '../lib/http/app.ts'
 import { allRoutes } from '../lib/http/faces.ts'
 import { requireKeys } from '../lib/http/key-guard.ts'
+import { metricsRoute } from '../lib/http/metrics.ts'
 import { type RunningServer, serve } from '../lib/http/node-server.ts'
 import { createLog } from '../lib/log/create-log.ts'
 import packageJson from '../package.json' with { type: 'json' }
+import { ServerMetrics } from './server-metrics.ts'
 
 export interface StartOptions {
   readonly host: string
@@ -73,10 +78,14 @@ export async function startServer(options: StartOptions): Promise<Started> {
   countBatchesAsHeap()
 
   const stores = await storesOf(options)
+  const meter = new TaggedMeter({ now: systemClock.now })
+  const metrics = new ServerMetrics(meter, () => log.underWay())
   const log = createLog(
     {
-      objects: stores.objects,
-      metadata: stores.metadata,
+      objects: meteredObjects(stores.objects, meter),
+      metadata: meteredMetadata(stores.metadata, meter),
+      meter,
+      observe: metrics.observer,
       clock: systemClock,
       random: systemRandom,
       codecs: nativeCodecs,
@@ -85,8 +94,18 @@ export async function startServer(options: StartOptions): Promise<Started> {
     settings,
   )
   const app = createApp({
-    routes: allRoutes,
+    routes: [...allRoutes, metricsRoute(metrics.contentType, () => metrics.text())],
     log,
+    cost: async () => {
+      const answer = await log.stored()
+      if (!answer.ok) return answer
+      const report = costReportOf(meter.read(), answer.stored, (id) => meter.nameOf(id), settings.isSoleProcess)
+      return { ok: true, report }
+    },
+    onAnswer: (answered) => {
+      metrics.onAnswer(answered)
+      logger?.debug(answered, 'request')
+    },
     settings,
     codecs: nativeCodecs,
     version: packageJson.version,
@@ -97,7 +116,6 @@ export async function startServer(options: StartOptions): Promise<Started> {
       ? {}
       : {
           onFailure: ({ error, ...failure }) => logger.error({ ...failure, err: error }, 'request failed'),
-          onAnswer: (answered) => logger.debug(answered, 'request'),
         }),
   })
   let server: RunningServer
@@ -114,10 +132,16 @@ export async function startServer(options: StartOptions): Promise<Started> {
     'started',
   )
   const { mergeIntervalMs, maintainIntervalMs, sweepIntervalMs } = settings
+  const told = (work: UpkeepWork, done: object | undefined, bug?: unknown) => {
+    const isDone = done !== undefined && !('ok' in done && done.ok === false)
+    metrics.roundEnded(work, isDone ? done : undefined)
+    if (done === undefined) logger?.error({ err: bug }, `${work} failed`)
+    else logger?.debug(done, work)
+  }
   const upkeep = [
-    every(mergeIntervalMs, 'merge', logger, () => log.mergeRolled()),
-    every(maintainIntervalMs, 'upkeep', logger, () => log.maintain()),
-    every(sweepIntervalMs, 'sweep', logger, async () => {
+    every(mergeIntervalMs, 'merge', told, () => log.mergeRolled()),
+    every(maintainIntervalMs, 'upkeep', told, () => log.maintain()),
+    every(sweepIntervalMs, 'sweep', told, async () => {
       const swept = await log.sweep()
       if (swept.ok && swept.damaged.length > 0) logger?.error({ damaged: swept.damaged }, 'damaged objects')
       return swept.ok ? { candidates: swept.candidates, deleted: swept.deleted.length } : swept
@@ -144,16 +168,23 @@ export async function startServer(options: StartOptions): Promise<Started> {
 const noKeys =
   'There is no API key yet, so nobody could use this server; make one first with `highwater keys create`, on the same --data or --table.'
 
-/** Does it again and again, never twice at once. Returns what ends it. */
-function every(intervalMs: number, what: string, logger: Logger | undefined, work: () => Promise<object>): () => void {
+type UpkeepWork = 'merge' | 'upkeep' | 'sweep'
+
+/** Does it again and again, never twice at once. Returns what ends it. @param told what was done; undefined where it failed */
+function every(
+  intervalMs: number,
+  what: UpkeepWork,
+  told: (what: UpkeepWork, done: object | undefined, bug?: unknown) => void,
+  work: () => Promise<object>,
+): () => void {
   let isRunning = false
   const timer = setInterval(() => {
     if (isRunning) return
     isRunning = true
     work()
       .then(
-        (done) => logger?.debug(done, what),
-        (bug: unknown) => logger?.error({ err: bug }, `${what} failed`),
+        (done) => told(what, done),
+        (bug: unknown) => told(what, undefined, bug),
       )
       .finally(() => {
         isRunning = false

@@ -38,7 +38,7 @@ type Counting = { -readonly [Name in keyof Metered]: Metered[Name] }
 export interface TaggedMeterOptions {
   /** Milliseconds since 1970. @default Date.now */
   readonly now?: () => EpochMs
-  /** Topics that are kept apart. @default 500 */
+  /** Topics that are kept apart. @default 200 */
   readonly topicsMax?: number
 }
 
@@ -52,7 +52,7 @@ export class TaggedMeter implements RequestCounter, WorkMeter {
   /** When room was last looked for. */
   #lookedMs = Number.NEGATIVE_INFINITY
 
-  constructor({ now = Date.now, topicsMax = 500 }: TaggedMeterOptions = {}) {
+  constructor({ now = Date.now, topicsMax = 200 }: TaggedMeterOptions = {}) {
     this.#now = now
     this.#topicsMax = topicsMax
     this.#sinceMs = now()
@@ -74,6 +74,11 @@ export class TaggedMeter implements RequestCounter, WorkMeter {
     return this.#names.get(topicId)
   }
 
+  /** Is the topic kept apart from the others by now? */
+  isApart(topicId: TopicId): boolean {
+    return this.#topics.has(topicId)
+  }
+
   count(kind: RequestKind, counted: Partial<Metered> = { requests: 1 }, topicId?: TopicId): void {
     const tag = this.#context.getStore()
     const operation = tag?.operation ?? 'other'
@@ -93,7 +98,7 @@ export class TaggedMeter implements RequestCounter, WorkMeter {
     for (const [topicId, topic] of this.#topics)
       for (const [operation, counts] of topic.operations) {
         const [recent, recentRequests] = counts.recent(minuteOf(nowMs))
-        used.push({ operation, topicId, total: structuredClone(counts.total), recent, recentRequests })
+        used.push({ operation, topicId, total: copyOf(counts.total), recent, recentRequests })
       }
     return {
       sinceMs: this.#sinceMs,
@@ -222,6 +227,10 @@ class Counts {
     this.#minute = Math.max(this.#minute, minute)
     return this.#minutes
   }
+}
+
+function copyOf(total: Counts['total']): Counts['total'] {
+  return Object.fromEntries(Object.entries(total).map(([kind, counted]) => [kind, { ...counted }]))
 }
 
 function minuteOf(nowMs: EpochMs): number {

@@ -66,6 +66,8 @@ export interface CostReport {
 }
 
 const hourMs = 3_600_000
+/** Less than a minute says nothing of a month: it counts as one. */
+const windowMsMin = 60_000
 
 export function costReportOf(
   { sinceMs, untilMs, windowMs, used }: UsageReport,
@@ -74,8 +76,7 @@ export function costReportOf(
   isSoleProcess: boolean,
   prices: PriceList = listPrices,
 ): CostReport {
-  // Of a window without length nothing can be said.
-  const perMonth = (usd: number) => (windowMs > 0 ? (usd / windowMs) * hourMs * hoursPerMonth : 0)
+  const perMonth = (usd: number) => (usd / Math.max(windowMs, windowMsMin)) * hourMs * hoursPerMonth
   const shown = (topicId: TopicId | '') => (topicId === '' ? null : (nameOf(topicId) ?? topicId))
   const costs = used.map(({ operation, topicId, total, recent, recentRequests }): CostOfUse => {
     const requests = Object.values(total).reduce((sum, counted) => sum + counted.requests, 0)

@@ -1,5 +1,6 @@
 /** What the admin function serves, but for the OpenAPI document, which is of all routes (faces.ts). */
 import { apiKeyRoutes } from './api-keys.ts'
+import { costRoutes } from './cost.ts'
 import { groupRoutes } from './groups.ts'
 import { recordsDeleteRoutes } from './records-delete.ts'
 import type { Route } from './route.ts'
@@ -19,5 +20,6 @@ export const adminRoutes: readonly Route[] = [
   ...groupRoutes,
   ...v3ConsumerGroupRoutes,
   ...apiKeyRoutes,
+  ...costRoutes,
   ...serverRoutes,
 ]

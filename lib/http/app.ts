@@ -12,7 +12,7 @@ import { allowHeader, corsHeaders, optionsReply } from './cors.ts'
 import type { Guard } from './key-guard.ts'
 import { refusalOfThrown, refusalReply } from './replies.ts'
 import { type BodySource, emptySource, readRequestBody, streamSource } from './request-body.ts'
-import { type HttpRequest, needOf, type Reply, type Route, type Work } from './route.ts'
+import { type CostAnswer, type HttpRequest, needOf, type Reply, type Route, type Work } from './route.ts'
 import { createRouter, type Match } from './router.ts'
 
 export interface AppOptions {
@@ -41,6 +41,8 @@ export interface AppOptions {
   readonly answerBytesMax?: number
   /** Of Highwater, for the OpenAPI document. @default '0.0.0' */
   readonly version?: string
+  /** What the log costs, for those who know. @default nobody knows */
+  readonly cost?: () => Promise<CostAnswer>
   /** Told of every answer of 500 and above, and of unattended work that failed. */
   readonly onFailure?: (failure: Failure) => void
   /** Told of every answer. */
@@ -62,6 +64,8 @@ export interface Answered {
   readonly requestId: string
   readonly method: string
   readonly path: string
+  /** Of the routes' table: `/topics/{topic}`, without what may stand before it; undefined where the path is none of them. */
+  readonly route: string | undefined
   readonly status: number
   readonly durationMs: number
 }
@@ -89,7 +93,7 @@ export interface App {
 
 export function createApp(options: AppOptions): App {
   const { log, settings, codecs, work, version = '0.0.0', now = Date.now, cors = [] } = options
-  const { guard, publicUrl, onFailure, onAnswer } = options
+  const { guard, publicUrl, cost, onFailure, onAnswer } = options
   const { answerBytesMax = Math.max(settings.fetchBytesMax, settings.appendBytesMax) } = options
   const router = createRouter(options.routes)
   const fixedBaseUrl = publicUrl?.replace(/\/+$/, '')
@@ -98,25 +102,33 @@ export function createApp(options: AppOptions): App {
     const startedMs = onAnswer === undefined ? 0 : now()
     const requestId = requestIdOf(request)
     const { origin, path, search } = splitUrl(request.url)
+    const match = router.match(request.method, path, mediaTypeOf(request.headers.get('content-type')))
     const reply = finish(
-      await reach(request, transport, requestId, origin, path, search),
+      await reach(request, transport, match, requestId, origin, path, search),
       requestId,
       corsHeaders(request, cors),
     )
-    onAnswer?.({ requestId, method: request.method, path, status: reply.status, durationMs: now() - startedMs })
+    onAnswer?.({
+      requestId,
+      method: request.method,
+      path,
+      route: match.kind === 'route' ? match.route.path : undefined,
+      status: reply.status,
+      durationMs: now() - startedMs,
+    })
     return request.method === 'HEAD' ? withoutBody(reply) : reply
   }
 
   async function reach(
     request: HttpRequest,
     transport: Transport,
+    match: Match,
     requestId: string,
     origin: string,
     path: string,
     search: string,
   ): Promise<Reply> {
     const { method } = request
-    const match = router.match(method, path, mediaTypeOf(request.headers.get('content-type')))
     try {
       let { principal } = transport
       if (guard !== undefined && method !== 'OPTIONS') {
@@ -138,6 +150,7 @@ export function createApp(options: AppOptions): App {
         principal,
         version,
         answerBytesMax,
+        cost,
         get signal() {
           return transport.signal
         },

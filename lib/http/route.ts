@@ -8,6 +8,7 @@
  */
 import type { Need, Work } from '../core/api-key.ts'
 import type { Codecs } from '../core/codec.ts'
+import type { CostReport } from '../core/cost-report.ts'
 import type { Refusal } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import type { Log } from '../log/log.ts'
@@ -49,6 +50,8 @@ export interface RouteContext {
   readonly version: string
   /** What an answer may hold, whatever is asked for (D8): records as they are stored, and JSON. */
   readonly answerBytesMax: number
+  /** What the log costs; absent where nobody counts all of it. */
+  readonly cost: (() => Promise<CostAnswer>) | undefined
   /** Aborted when nobody waits for the answer any more: the client went away, or the server is stopping. */
   readonly signal: AbortSignal
   readonly now: () => number
@@ -61,6 +64,8 @@ export interface RouteContext {
   /** Takes over work that nobody waits for (acks=0): a failure is written to the server's log. */
   unattended(work: Promise<unknown>): void
 }
+
+export type CostAnswer = { readonly ok: true; readonly report: CostReport } | Refusal
 
 export type Body = { readonly ok: true; readonly bytes: Uint8Array } | Refusal
 
