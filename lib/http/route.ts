@@ -6,7 +6,7 @@
  * web's `Request` satisfies and that any transport can fill without copying a body: a web `Response` copies the bytes it is
  * given, so it is made only where somebody wants one (`App.fetch`).
  */
-import type { Need, Work } from '../core/api-key.ts'
+import type { Work as KeyWork, Need } from '../core/api-key.ts'
 import type { Codecs } from '../core/codec.ts'
 import type { CostReport } from '../core/cost-report.ts'
 import type { Refusal } from '../core/errors.ts'
@@ -75,8 +75,8 @@ export interface Route {
    * Routes that share a method and a path share their work: a gateway does not look at media types.
    */
   readonly work: Work
-  /** Whom an API key is asked of that need not allow the work: `anybody` shows none, `any-key` shows one. @default the work */
-  readonly access?: 'any-key' | 'anybody'
+  /** Whom an API key is asked of that need not allow the work: `anybody` shows none, `any-key` shows one. `verify`, which no key names, is for `admin`. @default the work */
+  readonly access?: 'any-key' | 'anybody' | 'admin'
   readonly method: Method
   /** As OpenAPI writes it: `/topics/{topic}/partitions/{partition}`. A literal segment wins over a parameter. */
   readonly path: string
@@ -93,10 +93,12 @@ export interface Route {
 
 /** What a request to the route asks of its caller, where callers are known. */
 export function needOf({ access, work }: Pick<Route, 'access' | 'work'>): Need {
-  return access ?? work
+  return access ?? (work === 'verify' ? 'admin' : work)
 }
 
-export type { Need, Work }
+/** What functions are split by: what API keys allow, and what reads everything and writes nothing. */
+export type Work = KeyWork | 'verify'
+export type { Need }
 
 export type JsonSchema = Readonly<Record<string, unknown>>
 
