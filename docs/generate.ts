@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import {
   commitRefusals,
   countMetrics,
+  holdMsMax,
   type MetricEntry,
   maintainMetrics,
   metricsNamespace,
@@ -95,6 +96,11 @@ ${generated}
 What the [functions](functions.md) tell CloudWatch, in the namespace \`${metricsNamespace}\` (\`functions/metrics.ts\`). Every metric has the dimensions
 \`service\` (POWERTOOLS_SERVICE_NAME: one deployment among others) and \`function\`; \`${commitRefusals.name}\` has \`reason\`, too. Nothing that grows with
 the log, such as a topic or a partition, is ever a dimension. Beside them, Powertools counts \`ColdStart\` by \`function_name\`.
+
+Calls of one environment that follow each other within ${holdMsMax / 1_000} s share a line: counts and bytes as sums, times each with its own value. An
+environment that is called less often writes a line for each call. So what calls tell is up to ${holdMsMax / 1_000} s late, or as late as the environment's next
+call, and carries the time of the first call that it is of. An environment that ends takes with it what it held: at most what its last
+${holdMsMax / 1_000} s of calls had to tell. Errors and commits of unknown outcome, with all that is held, are written when their call ends; what is logged as a line of its own is never held.
 
 ${table(['metric', 'unit', 'meaning'], all.flatMap(rows))}
 `

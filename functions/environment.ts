@@ -147,7 +147,7 @@ export function composeHandler(parts: FunctionParts, served: Served, streaming?:
   return (event, context) => told(telemetry, context, event.requestContext?.requestId, () => handler(event, context))
 }
 
-/** What a handler does, between the lines that tell of it. */
+/** What a handler does, and that it is told of. */
 export async function told<Result>(
   telemetry: Telemetry,
   context: Context,
@@ -158,7 +158,7 @@ export async function told<Result>(
   try {
     return await work()
   } finally {
-    telemetry.publish()
+    telemetry.end()
   }
 }
 

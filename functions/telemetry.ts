@@ -1,4 +1,11 @@
-/** What a function tells about its work: lines of JSON on standard output, some of which CloudWatch makes metrics of. */
+/**
+ * What a function tells about its work: lines of JSON on standard output, some of which CloudWatch makes metrics of.
+ *
+ * A line of metrics for each call would cost as much as the rest of a small call's function: what calls tell is held, and
+ * written at the end of the first call that is `holdMsMax` after the last line, or when it has become much, or when something went wrong. An
+ * environment that is called less often writes a line for each call. One that ends takes with it what it held; nothing is lost
+ * of errors, which are written at once.
+ */
 import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics } from '@aws-lambda-powertools/metrics'
 import type { Context } from 'aws-lambda'
@@ -8,56 +15,105 @@ import {
   commitRefusals,
   countMetrics,
   type FunctionName,
+  holdMsMax,
   type MetricEntry,
   metricsNamespace,
   requestMetrics,
   stepMetrics,
 } from './metrics.ts'
 
+/** Values of a metric in a line. The format takes 100, and the library writes at the hundredth by itself. */
+const valuesMax = 99
+
 export class Telemetry {
   readonly logger: Logger
   readonly observer: Observer
   readonly #metrics: Metrics
+  readonly #now: () => number
+  /** Counts and bytes as sums, times as they were. */
+  readonly #held = new Map<MetricEntry, number[]>()
   readonly #refusals = new Map<CommitRefused, number>()
+  #heldSinceMs: number | undefined
+  #publishedMs = Number.NEGATIVE_INFINITY
+  #isUrgent = false
 
   /** @param logger and `metrics`: of the environment (POWERTOOLS_…), unless they are given */
   constructor(
     name: FunctionName,
     logger: Logger = new Logger(),
     metrics: Metrics = new Metrics({ namespace: metricsNamespace }),
+    now: () => number = Date.now,
   ) {
     this.logger = logger
     this.#metrics = metrics
+    this.#now = now
     metrics.setDefaultDimensions({ function: name })
     this.observer = {
       count: (counted, n) => this.add(countMetrics[counted], n),
       time: (step, durationMs) => this.add(stepMetrics[step], durationMs),
       commitRefused: (why) => {
+        this.#holds()
         this.#refusals.set(why, (this.#refusals.get(why) ?? 0) + 1)
+        if (why === 'unknown') this.#isUrgent = true
       },
     }
   }
 
-  add({ name, unit }: MetricEntry, value: number): void {
-    this.#metrics.addMetric(name, unit, value)
+  add(entry: MetricEntry, value: number): void {
+    this.#holds()
+    const values = this.#held.get(entry) ?? []
+    this.#held.set(entry, values)
+    const [sum = 0] = values
+    if (entry.unit === 'Milliseconds') values.push(value)
+    else values[0] = sum + value
+    if (entry === requestMetrics.errors) this.#isUrgent = true
+    if (values.length >= valuesMax) this.publish()
   }
 
-  /** @param correlationId the gateway's id of the request */
+  /**
+   * A call begins. What was held while nobody called is written before it, with the time that it is of.
+   *
+   * @param correlationId the gateway's id of the request
+   */
   begin(context: Context, correlationId: string | undefined): void {
     this.logger.addContext(context)
     if (correlationId !== undefined) this.logger.setCorrelationId(correlationId)
     this.#metrics.captureColdStartMetric()
+    if (this.#isDue()) this.publish()
+  }
+
+  /** A call ends: what it did is written, or held for a line with that of others. */
+  end(): void {
+    if (this.#isUrgent || this.#isDue()) this.publish()
   }
 
   /** Writes the metrics of what was done since the last time. */
   publish(): void {
-    if (this.#metrics.hasStoredMetrics()) this.#metrics.publishStoredMetrics()
+    if (this.#heldSinceMs === undefined) return
+    if (this.#held.size > 0) {
+      this.#metrics.setTimestamp(this.#heldSinceMs)
+      for (const [{ name, unit }, values] of this.#held)
+        for (const value of values) this.#metrics.addMetric(name, unit, value)
+      this.#metrics.publishStoredMetrics()
+      this.#held.clear()
+    }
     for (const [reason, count] of this.#refusals)
       this.#metrics
         .singleMetric()
         .addDimension('reason', reason)
         .addMetric(commitRefusals.name, commitRefusals.unit, count)
     this.#refusals.clear()
+    this.#publishedMs = this.#now()
+    this.#heldSinceMs = undefined
+    this.#isUrgent = false
+  }
+
+  #isDue(): boolean {
+    return this.#heldSinceMs !== undefined && this.#now() - this.#publishedMs >= holdMsMax
+  }
+
+  #holds(): void {
+    this.#heldSinceMs ??= this.#now()
   }
 
   readonly onAnswer = ({ status, durationMs, ...answered }: Answered): void => {

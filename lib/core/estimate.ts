@@ -64,9 +64,19 @@ export const assumed = {
   mergeMsPerMb: 10,
   produceMemoryGb: 0.5,
   upkeepMemoryGb: 1,
-  /** The line of metrics that each call writes. */
-  logBytesPerCall: 600,
+  /** A line of metrics, and what each call that it tells of adds to it; calls that follow each other within so long share one. */
+  logBytesPerLine: 600,
+  logBytesPerCall: 10,
+  logHoldMs: 30_000,
+  logCallsPerLineMax: 99,
 } as const
+
+/** What one of many calls at an even rate adds to the log of `environments`, which take turns. */
+export function logBytesPerCall(callsPerSecond: number, environments: number): number {
+  const { logBytesPerLine, logBytesPerCall, logHoldMs, logCallsPerLineMax } = assumed
+  const callsHeld = (callsPerSecond / environments) * (logHoldMs / 1_000)
+  return logBytesPerCall + logBytesPerLine / Math.min(logCallsPerLineMax, Math.max(1, callsHeld))
+}
 
 /** Header of a batch; lengths, deltas and attributes of a record in it. */
 const batchHeaderBytes = 61
@@ -109,6 +119,7 @@ export function estimateOf(load: EstimatedLoad, prices: PriceList = listPrices):
     lambdaArmGbSecond: ((requestMs + rollMs) / 1_000) * assumed.produceMemoryGb,
   }
 
+  const environments = Math.max(1, (requestsPerSecond * requestMs) / 1_000)
   const perMonth = (usage: Usage) => times(usage, requestsPerMonth)
   return {
     isInline,
@@ -117,7 +128,7 @@ export function estimateOf(load: EstimatedLoad, prices: PriceList = listPrices):
     usage: {
       gateway: load.through === 'api' ? perMonth({ httpApiRequest: httpApiRequestsOf(batchBytes) }) : {},
       functions: perMonth(functions),
-      logs: perMonth({ logsIngestGb: assumed.logBytesPerCall / gigabyte }),
+      logs: perMonth({ logsIngestGb: logBytesPerCall(requestsPerSecond, environments) / gigabyte }),
       stores: perMonth(stores),
       upkeep: sumOf(
         perMonth(upkeepOf(batchBytes, isInline, inlineUnits, rowUnits * rollShare)),
@@ -167,7 +178,7 @@ function idleUpkeepOf(partitions: number): Usage {
   const call: Usage = {
     lambdaRequest: 1,
     schedulerInvocation: 1,
-    logsIngestGb: assumed.logBytesPerCall / gigabyte,
+    logsIngestGb: logBytesPerCall(0, 1) / gigabyte,
   }
   const readsPerPartition = 4
   const reads = 4 + partitions * readsPerPartition

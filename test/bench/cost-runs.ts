@@ -19,7 +19,7 @@ import {
   type Usage,
   usageOf,
 } from '../../lib/core/cost.ts'
-import { assumed } from '../../lib/core/estimate.ts'
+import { assumed, logBytesPerCall } from '../../lib/core/estimate.ts'
 import type { Placement } from '../../lib/core/placement.ts'
 import { encodeBatch } from '../../lib/core/record-batch.ts'
 import { defaultSettings, type Settings } from '../../lib/core/settings.ts'
@@ -226,7 +226,8 @@ export async function costRun(load: Load, idle: IdleCost): Promise<CostRun> {
     }
   }
   await world.until(keepUp())
-  const factor = secondsPerMonth / ((world.nowMs - begin.atMs) / 1_000)
+  const measuredSeconds = (world.nowMs - begin.atMs) / 1_000
+  const factor = secondsPerMonth / measuredSeconds
   const [atProduce, atUpkeep] = [usageOf(produced.meter.take()), usageOf(kept.meter.take())]
   const during = (name: keyof Counts) => counts[name] - begin[name]
   const counted = Object.fromEntries(
@@ -242,12 +243,13 @@ export async function costRun(load: Load, idle: IdleCost): Promise<CostRun> {
   const upkeep = sumOf(atUpkeep, times(idle.round, -measuredRounds), times(idle.sweep, -counted.sweeps), {
     lambdaRequest: counted.mergeCalls,
     lambdaArmGbSecond: (upkeepMs / 1_000) * assumed.upkeepMemoryGb,
-    logsIngestGb: (counted.mergeCalls * assumed.logBytesPerCall) / gigabyte,
+    logsIngestGb:
+      (counted.mergeCalls * logBytesPerCall(counted.mergeCalls / measuredSeconds, keepers.length)) / gigabyte,
   })
   const functions: Usage = {
     lambdaRequest: counted.requests,
     lambdaArmGbSecond: (counted.lambdaMs / 1_000) * assumed.produceMemoryGb,
-    logsIngestGb: (counted.requests * assumed.logBytesPerCall) / gigabyte,
+    logsIngestGb: (counted.requests * logBytesPerCall(requestsPerSecond, environments.length)) / gigabyte,
   }
   return {
     load,
@@ -292,7 +294,7 @@ export async function idleCost(partitions: number): Promise<IdleCost> {
     lambdaRequest: 1,
     lambdaArmGbSecond: (ms / 1_000) * assumed.upkeepMemoryGb,
     schedulerInvocation: 1,
-    logsIngestGb: assumed.logBytesPerCall / gigabyte,
+    logsIngestGb: logBytesPerCall(0, 1) / gigabyte,
   })
   return {
     round: round.usage,

@@ -19,12 +19,14 @@ import { httpApiEvent, type Sent } from '../http/lambda-events.ts'
 
 export interface Told {
   readonly telemetry: Telemetry
-  /** The lines on standard output so far, parsed. */
+  /** The lines on standard output so far, and what is held back, parsed. */
   lines(): Record<string, unknown>[]
+  /** Only what was written. */
+  written(): string[]
 }
 
 /** Telemetry whose standard output is kept. */
-export function toldBy(name: FunctionName, logLevel: 'INFO' | 'DEBUG' = 'INFO'): Told {
+export function toldBy(name: FunctionName, logLevel: 'INFO' | 'DEBUG' = 'INFO', now: () => number = Date.now): Told {
   const stdout = new PassThrough()
   const parts: Buffer[] = []
   stdout.on('data', (part: Buffer) => parts.push(part))
@@ -35,14 +37,19 @@ export function toldBy(name: FunctionName, logLevel: 'INFO' | 'DEBUG' = 'INFO'):
   const single = metrics.singleMetric.bind(metrics)
   Object.assign(metrics, { console, singleMetric: () => Object.assign(single(), { console }) })
   Object.assign(logger, { console })
+  const telemetry = new Telemetry(name, logger, metrics, now)
+  const written = () =>
+    Buffer.concat(parts)
+      .toString()
+      .split('\n')
+      .filter((line) => line !== '')
   return {
-    telemetry: new Telemetry(name, logger, metrics),
-    lines: () =>
-      Buffer.concat(parts)
-        .toString()
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => JSON.parse(line) as Record<string, unknown>),
+    telemetry,
+    written,
+    lines: () => {
+      telemetry.publish()
+      return written().map((line) => JSON.parse(line) as Record<string, unknown>)
+    },
   }
 }
 

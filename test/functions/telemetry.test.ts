@@ -3,17 +3,21 @@ import { test } from 'node:test'
 import {
   commitRefusals,
   countMetrics,
+  holdMsMax,
   maintainMetrics,
   metricsNamespace,
   requestMetrics,
   stepMetrics,
 } from '../../functions/metrics.ts'
+import type { Telemetry } from '../../functions/telemetry.ts'
 import { MemoryObjects } from '../../lib/adapters/memory.ts'
 import { Unavailable } from '../../lib/core/errors.ts'
-import { composeFunctions, memoryPorts, toldBy } from './fixture.ts'
+import { assumed, logBytesPerCall } from '../../lib/core/estimate.ts'
+import { composeFunctions, contextOf, memoryPorts, toldBy } from './fixture.ts'
 
 interface Emf {
   readonly _aws: {
+    readonly Timestamp: number
     readonly CloudWatchMetrics: readonly {
       readonly Namespace: string
       readonly Dimensions: readonly (readonly string[])[]
@@ -161,6 +165,116 @@ test('a failed request is a line with the ids that find it again', async () => {
   assert.equal(failed?.function_request_id, 'c6af9ac6-7b61-11e6-9a41-93e8deadbeef')
   assert.equal(failed?.service, 'test')
   assert.deepEqual([failed?.method, failed?.path, failed?.status], ['POST', `/topics/${topic}`, 500])
+})
+
+/** CloudWatch takes no metrics of a time far from now. */
+const startMs = Date.now()
+
+/** Calls of a function every `gapMs`, each of which appended a record in so many milliseconds. */
+function calls(count: number, gapMs: number, call: (at: number, telemetry: Telemetry) => void = () => {}) {
+  let nowMs = startMs
+  const told = toldBy('produce', 'INFO', () => nowMs)
+  const { telemetry } = told
+  for (let at = 0; at < count; at++) {
+    telemetry.begin(contextOf(), undefined)
+    telemetry.observer.count('recordsAppended', 1)
+    telemetry.observer.count('bytesAppended', 1_073)
+    telemetry.observer.count('inlineChunksWritten', 1)
+    telemetry.observer.time('upload', 8)
+    telemetry.observer.time('commit', 9)
+    telemetry.onAnswer({
+      requestId: 'r',
+      method: 'POST',
+      path: '/',
+      route: '/',
+      status: 200,
+      durationMs: 20 + (at % 10),
+    })
+    call(at, telemetry)
+    telemetry.end()
+    nowMs += gapMs
+  }
+  const written = told.written().filter((line) => !line.includes('ColdStart'))
+  return { written, lines: written.map((line) => JSON.parse(line) as Record<string, unknown>) }
+}
+
+test('calls that follow each other share a line of metrics: sums of what is counted, each of the times', () => {
+  const { lines } = calls(62, 1_000)
+  assert.deepEqual(
+    lines.map(({ RecordsAppended }) => RecordsAppended),
+    [1, 29, 30],
+  )
+  assert.deepEqual(
+    lines.map(({ BytesAppended }) => BytesAppended),
+    [1_073, 29 * 1_073, 30 * 1_073],
+  )
+  assert.deepEqual(
+    valuesOf(lines, 'RequestTime'),
+    Array.from({ length: 60 }, (_, at) => 20 + (at % 10)),
+  )
+  const times = emf(lines).map(({ _aws }) => _aws.Timestamp - startMs)
+  assert.deepEqual(times, [0, 1_000, 30_000])
+})
+
+test('a function that is called less often writes a line for each call, and loses nothing when it ends', () => {
+  assert.equal(calls(5, holdMsMax).written.length, 5)
+})
+
+test('what was held when the calls ceased is written when the next one begins, with the time that it is of', () => {
+  let nowMs = startMs
+  const { telemetry, written } = toldBy('fetch', 'INFO', () => nowMs)
+  const call = () => {
+    telemetry.begin(contextOf(), undefined)
+    telemetry.observer.count('recordsFetched', 1)
+    telemetry.end()
+  }
+  call()
+  nowMs += 1_000
+  call()
+  nowMs += 3_600_000
+  telemetry.begin(contextOf(), undefined)
+  const lines = written().map((line) => JSON.parse(line) as Record<string, unknown>)
+  assert.deepEqual(valuesOf(lines, 'RecordsFetched'), [1, 1])
+  assert.deepEqual(
+    emf(lines).map(({ _aws }) => _aws.Timestamp - startMs),
+    [0, 1_000],
+  )
+})
+
+test('errors and commits of unknown outcome are written when the call ends, with what was held', () => {
+  const failing = calls(10, 1_000, (at, { onAnswer }) => {
+    if (at === 4) onAnswer({ requestId: 'r', method: 'POST', path: '/', route: '/', status: 503, durationMs: 1 })
+  })
+  assert.deepEqual(
+    failing.lines.map(({ RecordsAppended, Errors }) => [RecordsAppended, Errors]),
+    [
+      [1, undefined],
+      [4, 1],
+    ],
+  )
+  const unknown = calls(10, 1_000, (at, { observer }) => {
+    if (at === 4) observer.commitRefused('unknown')
+  })
+  assert.deepEqual(
+    unknown.lines.map(({ RecordsAppended, reason }) => RecordsAppended ?? reason),
+    [1, 4, 'unknown'],
+  )
+})
+
+test('a line has no more values of a metric than the format takes, however many calls there are', () => {
+  const { lines } = calls(1_000, 1)
+  assert.ok(lines.length <= 12)
+  for (const line of lines) assert.ok([line.RequestTime ?? []].flat().length < 100)
+})
+
+test('lines are as long as estimates of what they cost assume', () => {
+  assert.equal(assumed.logHoldMs, holdMsMax)
+  for (const gapMs of [100, 1_000, holdMsMax]) {
+    const count = 600
+    const bytes = calls(count, gapMs).written.reduce((sum, line) => sum + line.length + 1, 0)
+    const ratio = logBytesPerCall(1_000 / gapMs, 1) / (bytes / count)
+    assert.ok(ratio > 0.9 && ratio < 1.3, `a call every ${gapMs} ms: ${bytes / count} bytes, ${ratio}`)
+  }
 })
 
 test('what was told once is not told again, and without work nothing is', () => {
