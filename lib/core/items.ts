@@ -11,7 +11,8 @@
  * | `producers/<topic id>/<partition>` | producer key | appends and evictions, in the transaction with the head | when forgotten, after the head's floor was raised (P4) | `ProducerItem` |
  * | `api-keys` | key id | its creation (if absent), its revocation (by version) | never (A2) | `ApiKeyItem` (api-key.ts) |
  * | `inline/<topic id>/<partition>` | segment id | a flush that finds it cheaper than an object, if absent | when a merge has put its records into a segment, or by the sweep | `InlineItem`, with the chunk's batches as bytes |
- * | `candidates` | segment id | a merge, a trim or the deletion of a topic, before it removes what named the segment, if absent | when the sweep has deleted the segment | `CandidateItem` |
+ * | `candidates` | the newest segment id of a note, `.`, its first version | a merge, a trim or the deletion of a topic, before it removes what named the segments, if absent; the sweep, by version | when the sweep has deleted all of its segments | `CandidateItem` |
+ * | `compactions` | topic id, partition in 6 digits | passes of key compaction, after the head, by version | with its topic | `CompactionItem` |
  * | `sweep` | first character of the keys that were swept | the sweep, by version | never | `SweepItem` |
  * | `upkeep` | `round` | upkeep, by version | never | `UpkeepItem` |
  * | `groups` | group name, percent-encoded | every change of the group, with its state, by version | when the group is deleted | `GroupItem` |
@@ -67,8 +68,10 @@ export const gravesCollection = 'graves'
 export function graveKey(topicId: TopicId): ItemKey {
   return { collection: gravesCollection, sort: topicId }
 }
+/** What all collections of rows begin with, and no other. */
+export const rowsPrefix = 'rows/'
 export function rowsCollection(topicId: TopicId, partition: number): string {
-  return `rows/${topicId}/${partition}`
+  return `${rowsPrefix}${topicId}/${partition}`
 }
 /** The partition of a collection of rows; undefined: another collection. */
 export function partitionOfRows(collection: string): { topicId: TopicId; partition: number } | undefined {
@@ -96,8 +99,12 @@ export function inlineKey(topicId: TopicId, partition: number, id: SegmentId): I
   return { collection: inlineCollection(topicId, partition), sort: id }
 }
 export const candidatesCollection = 'candidates'
-export function candidateKey(id: SegmentId): ItemKey {
-  return { collection: candidatesCollection, sort: id }
+/** A query up to a horizon finds the notes whose newest segment is below it. */
+export function candidateKey(newest: SegmentId, version: string): ItemKey {
+  return { collection: candidatesCollection, sort: `${newest}.${version}` }
+}
+export function compactionKey(topicId: TopicId, partition: number): ItemKey {
+  return { collection: 'compactions', sort: `${topicId}/${String(partition).padStart(partitionDigits, '0')}` }
 }
 export function sweepKey(digit: string): ItemKey {
   return { collection: 'sweep', sort: digit }
@@ -155,13 +162,41 @@ export interface ProducerIdsItem {
   readonly next: number
 }
 
+/** A note for the sweep: segments that lost names. */
 export interface CandidateItem {
   readonly sinceMs: EpochMs
+  /** Segment ids, separated by spaces. `*n` follows one of which the run named n chunks, if those were several. */
+  readonly segments: string
+  /** Where the names stood: rows of this partition between these offsets. */
+  readonly run?: {
+    readonly topicId: TopicId
+    readonly partition: number
+    readonly first: Offset
+    readonly last: Offset
+  }
+}
+
+/** A pass of key compaction: below `to` everything was clean at that time. */
+export interface FinishedPass {
+  readonly to: Offset
+  readonly atMs: EpochMs
+}
+
+/** What the next pass needs to know. Lost, tombstones stay longer. */
+export interface CompactionItem {
+  /** In the order in which they ended; bounded. */
+  readonly passes: readonly FinishedPass[]
+  /** Of the rows that the last pass left. */
+  readonly cleanBytes: number
+  /** The lowest offset at which a tombstone may stand; absent: it left none. */
+  readonly firstTombstone?: Offset
 }
 
 export interface SweepItem {
   /** Every object below it was looked at once, when it was old enough. */
   readonly horizon: SegmentId
+  /** When the listing last began from the first object, to find what came late under an id that it had passed. */
+  readonly fullSinceMs: EpochMs
 }
 
 /** How far the round of upkeep over all partitions came: topics by name, their partitions by number. */

@@ -193,6 +193,15 @@ export const settingsTable = {
     kafka: 'segment.bytes',
     meaning: 'Bytes of batches in a merged segment. A merge holds them in memory.',
   },
+  compactionKeysMax: {
+    default: 1_000_000,
+    unit: 'count',
+    min: 1,
+    max: 100_000_000,
+    kafka: 'log.cleaner.dedupe.buffer.size',
+    meaning:
+      'Records that one pass of key compaction takes in addition to what is clean: its map of keys takes at most 64 bytes for each.',
+  },
   mergeQuietMs: {
     default: 60_000,
     unit: 'ms',
@@ -238,7 +247,8 @@ export const settingsTable = {
     unit: 'ms',
     min: 100,
     max: 86_400_000,
-    meaning: 'How often the embedded server merges what rolled since the last time.',
+    meaning:
+      "How often the embedded server merges what rolled since the last time. On AWS, where it is set: how long the table's stream gathers rows before the merge function is called with them, up to five minutes; otherwise a minute.",
   },
   sweepIntervalMs: {
     default: 3_600_000,
@@ -246,6 +256,14 @@ export const settingsTable = {
     min: 1_000,
     max: 2_073_600_000,
     meaning: 'How often the embedded server sweeps.',
+  },
+  sweepFullIntervalMs: {
+    default: 2_592_000_000,
+    unit: 'ms',
+    min: 1_000,
+    max: 31_536_000_000,
+    meaning:
+      'How often the sweep lists all objects, instead of those that became old enough: it finds what arrived late, under an id that it had passed.',
   },
   leaseDurationMs: {
     default: 10_000,

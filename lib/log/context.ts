@@ -1,5 +1,6 @@
 /** What every use case of one log shares: the ports, the settings, the rules, the heads seen lately, and what runs beside. */
 import type { Codecs } from '../core/codec.ts'
+import { keepsRecord, tombstonesGoBelow } from '../core/compaction-plan.ts'
 import { Unavailable } from '../core/errors.ts'
 import { release } from '../core/group.ts'
 import { decideClaim, decideCommit } from '../core/group-offset.ts'
@@ -8,7 +9,7 @@ import { spansToMerge } from '../core/merge-plan.ts'
 import { judgeProducer } from '../core/producer.ts'
 import { findInRows, isStaleRow, rowThatCounts } from '../core/row.ts'
 import type { Settings } from '../core/settings.ts'
-import { isFree, tailIds } from '../core/sweep-rule.ts'
+import { judgeSegment, runsOfAll, tailIds } from '../core/sweep-rule.ts'
 import type { WorkTag } from '../core/usage.ts'
 import type { Clock, Metadata, Objects, Random, WorkMeter } from '../ports.ts'
 import { ByteLimit } from './byte-limit.ts'
@@ -23,10 +24,13 @@ import { Notices, Watch } from './watch.ts'
 export interface LogRules {
   readonly rowThatCounts: typeof rowThatCounts
   readonly isStaleRow: typeof isStaleRow
+  readonly keepsRecord: typeof keepsRecord
+  readonly tombstonesGoBelow: typeof tombstonesGoBelow
   readonly findInRows: typeof findInRows
   readonly judgeProducer: typeof judgeProducer
   readonly release: typeof release
-  readonly isFree: typeof isFree
+  readonly judgeSegment: typeof judgeSegment
+  readonly runsOfAll: typeof runsOfAll
   readonly tailIds: typeof tailIds
   readonly spansToMerge: typeof spansToMerge
   readonly decideClaim: typeof decideClaim
@@ -36,12 +40,15 @@ export interface LogRules {
 export const logRules: LogRules = {
   rowThatCounts,
   isStaleRow,
+  keepsRecord,
+  tombstonesGoBelow,
   findInRows,
   judgeProducer,
   release,
   decideClaim,
   decideCommit,
-  isFree,
+  judgeSegment,
+  runsOfAll,
   tailIds,
   spansToMerge,
 }

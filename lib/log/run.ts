@@ -43,13 +43,14 @@ export interface WrittenRun {
 
 /**
  * Writes what the row for a run will name. `batches`: buffers of whole batches with absolute base offsets, ascending; offsets may be missing. They are
- * changed: base offsets become relative to their chunk.
+ * changed: base offsets become relative to their chunk. `cleanedTo`: compaction has left records out, see K1.
  */
 export async function writeRun(
   context: Context,
   { topicId, partition }: HeadKey,
   run: readonly StoredRow[],
   batches: readonly Uint8Array[],
+  cleanedTo?: Offset,
 ): Promise<WrittenRun> {
   const first = run[0]!.row
   const last = run[run.length - 1]!.row
@@ -79,10 +80,14 @@ export async function writeRun(
   const row = {
     first: first.first,
     last: last.last,
-    // Of all that the run held: also of what lies below the log start, and is not copied.
-    maxTimestampMs: run.reduce((max, stored) => Math.max(max, stored.row.maxTimestampMs), -1),
+    // Of all that the run held, also of what lies below the log start, and is not copied; but not of what compaction left out.
+    maxTimestampMs:
+      cleanedTo === undefined
+        ? run.reduce((max, stored) => Math.max(max, stored.row.maxTimestampMs), -1)
+        : inputs.reduce((max, input) => Math.max(max, input.maxTimestampMs), -1),
     maxTimestampSoFarMs: last.maxTimestampSoFarMs,
     isMerged: true,
+    ...(cleanedTo === undefined ? {} : { cleanedTo }),
   }
   if (inputs.length === 0) return { segment: undefined, row: { ...row, chunks: [] }, bytes }
   const plan = encodeSegment(inputs, context.codecs, {
@@ -107,8 +112,7 @@ export async function putInPlace(
   { segment, row }: WrittenRun,
 ): Promise<boolean> {
   const { first, last } = row
-  const fresh = segment === undefined ? [] : [segment]
-  await noteCandidates(context, [...segmentsOf(run), ...fresh], { key, first, last })
+  await noteCandidates(context, segmentsOf(run, segment), { key, first, last })
   if (!(await replaceRow(context, key, run[run.length - 1]!, row))) return false
   await deleteRows(context, key, run.slice(0, -1))
   await deleteInline(context, key, inlineOf(run))

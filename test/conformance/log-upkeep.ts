@@ -107,6 +107,7 @@ export function upkeepSuite(name: string, factory: StoresFactory): void {
       assert.ok(kept.ok)
       const between = (await counts(world)).objects
       await log.merge('orders', 1)
+      clock.advance(10_000)
       const swept = await log.sweep()
       assert.ok(swept.ok && swept.deleted.length > 0)
       assert.ok((await counts(world)).objects < between)

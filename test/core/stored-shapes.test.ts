@@ -132,9 +132,13 @@ describe('what was stored by this version', () => {
     isStoredAs(`producers/${topicId}/0/4711`, item)
     const inline: InlineItem = { recordCount: 3 }
     isStoredAs(`inline/${topicId}/0/${segment}`, inline)
-    const candidate: CandidateItem = { sinceMs: t0 }
-    isStoredAs(`candidates/${segment}`, candidate)
-    const swept: SweepItem = { horizon: segment }
+    const candidate: CandidateItem = {
+      sinceMs: t0,
+      segments: `0lojz1s0jzyxwvutsrqp*3 ${segment}`,
+      run: { topicId, partition: 0, first: 0, last: 3 },
+    }
+    isStoredAs(`candidates/${segment}.3f0q8v1x7c5m2k9d4s6a`, candidate)
+    const swept: SweepItem = { horizon: segment, fullSinceMs: t0 }
     isStoredAs('sweep/k', swept)
   })
 
@@ -149,7 +153,7 @@ describe('what was stored by this version', () => {
       [rowKey(topicId, 0, Number.MAX_SAFE_INTEGER), `rows/${topicId}/0`, '9007199254740991'],
       [producerItemKey(topicId, 12, producer), `producers/${topicId}/12`, '4711'],
       [inlineKey(topicId, 12, segment), `inline/${topicId}/12`, segment],
-      [candidateKey(segment), 'candidates', segment],
+      [candidateKey(segment, 'version'), 'candidates', `${segment}.version`],
       [sweepKey('k'), 'sweep', 'k'],
     ]
     for (const [key, collection, sort] of keys) assert.deepEqual(key, { collection, sort })
