@@ -11,7 +11,7 @@ export const metricsNamespace = 'Highwater'
 /** What calls of an environment tell is held so long, for a line that they share, or until the next call (telemetry.ts). */
 export const holdMsMax = 30_000
 
-export type FunctionName = 'produce' | 'fetch' | 'consume' | 'admin' | 'maintain' | 'merge' | 'sweep' | 'web'
+export type FunctionName = 'produce' | 'fetch' | 'consume' | 'admin' | 'maintain' | 'merge' | 'sweep' | 'verify' | 'web'
 
 export interface MetricEntry {
   readonly name: string

@@ -173,7 +173,7 @@ export class HighwaterApi extends Construct {
     // Keys as the service has them, since this is passed on as it is.
     stage.routeSettings = Object.fromEntries(
       gatewayRoutes
-        .filter(({ work }) => work === 'admin')
+        .filter(({ work }) => work === 'admin' || work === 'verify')
         .map(({ method, path }) => [
           `${method} ${path}`,
           { ThrottlingRateLimit: props.adminThrottle.rate, ThrottlingBurstLimit: props.adminThrottle.burst },

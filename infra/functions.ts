@@ -63,6 +63,8 @@ const sizes: Readonly<Record<Exclude<FunctionName, 'web'>, Size>> = {
   // A round over every partition; it ends early and goes on at the next. A merge holds 32 MiB of batches, some of it twice.
   maintain: { memoryMb: 1_024, timeout: Duration.minutes(5) },
   sweep: { memoryMb: 512, timeout: Duration.minutes(5) },
+  // A piece of 32 MiB, in ten seconds.
+  verify: { memoryMb: 1_024, timeout: gatewayTimeout },
   // Someone waits for it before every request that is not in the gateway's cache.
   authorize: { memoryMb: 256, timeout: Duration.seconds(5) },
 }

@@ -187,7 +187,8 @@ export class Highwater extends Construct {
         ...watched,
         maintain,
         maintenance: this.maintenance,
-        functions: answering,
+        // Who asks for a verification sees how it ends.
+        functions: answering.filter(({ name }) => name !== 'verify'),
         ...(alarms === true ? {} : { topic: alarms.topic }),
       })
     if (dashboard)
@@ -213,9 +214,9 @@ export class Highwater extends Construct {
     return this.#grant(grantee, ['fetch', 'consume'], this.functionUrls?.fetch)
   }
 
-  /** Lets the grantee create, alter and delete topics, with signed requests. Reading and writing records is not part of it. */
+  /** Lets the grantee create, alter, verify and delete topics, with signed requests. Reading and writing records is not part of it. */
   grantAdmin(grantee: IGrantable): Grant {
-    return this.#grant(grantee, ['admin'])
+    return this.#grant(grantee, ['admin', 'verify'])
   }
 
   #grant(grantee: IGrantable, works: Work[], url?: FunctionUrl): Grant {

@@ -7,7 +7,16 @@
  */
 import type { Settings } from '../lib/core/settings.ts'
 
-export type FunctionName = 'produce' | 'fetch' | 'consume' | 'admin' | 'maintain' | 'sweep' | 'authorize' | 'web'
+export type FunctionName =
+  | 'produce'
+  | 'fetch'
+  | 'consume'
+  | 'admin'
+  | 'maintain'
+  | 'sweep'
+  | 'verify'
+  | 'authorize'
+  | 'web'
 
 export type Resource =
   /** Objects whose keys begin so. */
@@ -342,6 +351,26 @@ const sweep: readonly Permission[] = [
   },
 ]
 
+const notVerified = 'Nobody asked for a verification.'
+
+/** Everything is read, nothing is written. */
+const verify: readonly Permission[] = (
+  [
+    {
+      actions: ['dynamodb:GetItem'],
+      on: items('topics', 'heads/*', 'rows/*'),
+      why: 'The topic of a name, the head of a partition, a row that looked wrong once more.',
+    },
+    {
+      actions: ['dynamodb:Query'],
+      on: items('topics', 'graves', 'producers/*', 'candidates'),
+      why: 'All topics, what deleted ones left, the producers of a partition, what waits for the sweep.',
+    },
+    ...readSegments,
+    { actions: ['dynamodb:GetItem'], on: items('sweep'), why: 'How far the last sweep came.' },
+  ] satisfies readonly Permission[]
+).map((permission) => ({ ...permission, rarely: notVerified }))
+
 const authorize: readonly Permission[] = [
   {
     actions: ['dynamodb:GetItem'],
@@ -357,8 +386,9 @@ const all: Readonly<Record<FunctionName, readonly Permission[]>> = {
   admin,
   maintain,
   sweep,
+  verify,
   authorize,
-  web: [...produce, ...fetch, ...consume, ...admin],
+  web: [...produce, ...fetch, ...consume, ...admin, ...verify],
 }
 
 /** What a function may do to the storage, under these settings. */

@@ -9,11 +9,13 @@ import { describeRoutes } from './openapi.ts'
 import { openApiRoute } from './openapi-route.ts'
 import { produceRoutes } from './produce-routes.ts'
 import type { Route } from './route.ts'
+import { verifyRoutes } from './verify.ts'
 
 export const allRoutes: readonly Route[] = [
   ...produceRoutes,
   ...fetchRoutes,
   ...consumeRoutes,
   ...adminRoutes,
+  ...verifyRoutes,
   openApiRoute((version) => JSON.stringify(describeRoutes(allRoutes, version))),
 ]

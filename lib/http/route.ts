@@ -76,7 +76,7 @@ export interface Route {
    */
   readonly work: Work
   /** Whom an API key is asked of that need not allow the work: `anybody` shows none, `any-key` shows one. `verify`, which no key names, is for `admin`. @default the work */
-  readonly access?: 'any-key' | 'anybody' | 'admin'
+  readonly access?: 'any-key' | 'anybody'
   readonly method: Method
   /** As OpenAPI writes it: `/topics/{topic}/partitions/{partition}`. A literal segment wins over a parameter. */
   readonly path: string

@@ -61,6 +61,7 @@ test('a bundle holds the routes of its function and no others', () => {
     ['fetch', [...others, ...producing.filter((file) => file !== 'raw')]],
     ['maintain', [...others, ...reading, ...producing]],
     ['sweep', [...others, ...reading, ...producing]],
+    ['verify', [...others, ...reading, ...producing]],
     ['authorize', [...others, ...reading, ...producing]],
   ]
   for (const [name, files] of unwanted) {

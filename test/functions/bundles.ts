@@ -12,6 +12,7 @@ export const functionNames: readonly BundledName[] = [
   'admin',
   'maintain',
   'sweep',
+  'verify',
   'authorize',
   'web',
 ]

@@ -89,6 +89,7 @@ const served: Readonly<Record<Work, Served>> = {
   fetch: (await import('../../functions/fetch.ts')).served,
   consume: (await import('../../functions/consume.ts')).served,
   admin: (await import('../../functions/admin.ts')).served,
+  verify: (await import('../../functions/verify.ts')).served,
 }
 const works = Object.keys(served) as Work[]
 

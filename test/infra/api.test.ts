@@ -76,9 +76,9 @@ describe('the routes of the API', () => {
 })
 
 describe('what may be asked for with signed requests', () => {
-  const works = ['produce', 'fetch', 'consume', 'admin'] as const
+  const works = ['produce', 'fetch', 'consume', 'admin', 'verify'] as const
 
-  for (const granted of [['produce'], ['fetch', 'consume'], ['admin']] as const)
+  for (const granted of [['produce'], ['fetch', 'consume'], ['admin', 'verify']] as const)
     it(`is ${granted.join(' and ')}, what is open to every caller, and nothing else`, () => {
       const patterns = invokePatterns(...granted)
       for (const route of gatewayRoutes) {

@@ -60,6 +60,7 @@ describe('who may do what', () => {
       'maintain',
       'produce',
       'sweep',
+      'verify',
     ])
     const ids = ofType(resources, 'AWS::Lambda::Function').map(([, { Properties }]) => flat(Properties.Role))
     assert.equal(new Set(ids).size, ids.length)
@@ -80,16 +81,18 @@ describe('who may do what', () => {
     for (const [name, statements] of roles)
       assert.equal(
         may(statements, 's3:GetObject', `${bucket}/segments/0/x`),
-        ['fetch', 'consume', 'admin', 'maintain', 'sweep'].includes(name),
+        ['fetch', 'consume', 'admin', 'maintain', 'sweep', 'verify'].includes(name),
         name,
       )
   })
 
-  it('lets fetch write nothing at all', () => {
-    for (const write of writes)
-      for (const collection of collections)
-        assert.ok(!may(roles.get('fetch'), `dynamodb:${write}`, table, collection), `${write} ${collection}`)
-    assert.ok(!may(roles.get('fetch'), 's3:PutObject', `${bucket}/segments/0/x`))
+  it('lets fetch and verify write nothing at all', () => {
+    for (const name of ['fetch', 'verify']) {
+      for (const write of writes)
+        for (const collection of collections)
+          assert.ok(!may(roles.get(name), `dynamodb:${write}`, table, collection), `${write} ${collection}`)
+      assert.ok(!may(roles.get(name), 's3:PutObject', `${bucket}/segments/0/x`))
+    }
   })
 
   it('lets only produce, admin, maintain and sweep change a head, and nobody remove one', () => {
@@ -170,7 +173,7 @@ describe('who may do what', () => {
   })
 
   it('says of every permission why', () => {
-    for (const name of ['produce', 'fetch', 'consume', 'admin', 'maintain', 'sweep', 'authorize', 'web'] as const)
+    for (const name of ['produce', 'fetch', 'consume', 'admin', 'maintain', 'sweep', 'verify', 'authorize', 'web'] as const)
       for (const { why, rarely, actions } of permissionsOf(name, { autoCreateTopics: true })) {
         assert.match(why, /^[A-Z].{15,}\.$/, actions.join())
         if (rarely !== undefined) assert.match(rarely, /^[A-Z].+\.$/)
