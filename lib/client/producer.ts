@@ -18,7 +18,7 @@ export interface ProducerOptions {
   readonly lingerMs?: number
   /** A batch is sent when it has this size before compression; below the topic's max.message.bytes. @default 1_000_000 */
   readonly batchBytesMax?: number
-  /** gzip, snappy and lz4 are built in where the platform has them; zstd takes a codec in `codecs`. @default 'none' */
+  /** gzip, snappy and lz4 are built in where the platform has them; to write zstd takes a codec in `codecs`. @default 'none' */
   readonly compression?: CompressionType
   /** `0`: do not wait for the outcome; the offset is then -1, and a record may get lost. `1` is the same as `all`. @default 'all' */
   readonly acks?: 'all' | 1 | 0
@@ -98,7 +98,7 @@ export class Producer {
     const { maxInFlight = idempotent ? 5 : 1 } = options
     if (idempotent && acks === 0) throw new RangeError('acks 0 cannot be idempotent: there would be nothing to repeat')
     if (!(maxInFlight >= 1 && maxInFlight <= 5)) throw new RangeError(`maxInFlight is 1 to 5, not ${maxInFlight}`)
-    if (compression !== 'none' && codecs[compression] === undefined)
+    if (compression !== 'none' && codecs[compression]?.compress === undefined)
       throw new RangeError(`there is no codec for ${compression} on this platform; pass one in \`codecs\``)
     this.#transport = transport
     this.#partitioner = options.partitioner

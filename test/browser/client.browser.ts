@@ -95,7 +95,7 @@ describe('the client in a browser', () => {
       assert.deepEqual(read, { count: 1_000, mistakes: [] })
     })
 
-  it('reads what Node wrote compressed with zstd, which browsers do not know', async () => {
+  it('reads what Node wrote compressed with zstd, without asking the server to decompress it', async (context) => {
     const codecs = {
       zstd: {
         compress: (bytes: Uint8Array) => nativeCodecs.compress('zstd', bytes),
@@ -107,17 +107,33 @@ describe('the client in a browser', () => {
     const producer = highwater.producer({ compression: 'zstd' })
     for (const value of ['a', 'b', 'c']) await producer.send({ topic: 'browser-zstd', value: value.repeat(1_000) })
     await producer.close()
-    const lengths = await page.evaluate(async () => {
+    const { lengths, types, isBuiltIn } = await page.evaluate(async () => {
       const { Highwater } = globalThis.client
-      const reader = new Highwater({ url: globalThis.serverUrl }).reader({ topic: 'browser-zstd', partition: 0 })
+      const types = new Set<string | null>()
+      const seen: typeof fetch = async (url, init) => {
+        const response = await fetch(url, init)
+        types.add(response.headers.get('content-type'))
+        return response
+      }
+      const highwater = new Highwater({ url: globalThis.serverUrl, fetch: seen as never })
+      const reader = highwater.reader({ topic: 'browser-zstd', partition: 0 })
       const lengths: (number | undefined)[] = []
       for await (const record of reader) {
         lengths.push(record.value?.length)
         if (reader.lag === 0) break
       }
-      return lengths
+      let isBuiltIn = true
+      try {
+        new DecompressionStream('zstd' as CompressionFormat)
+      } catch {
+        isBuiltIn = false
+      }
+      return { lengths, types: [...types], isBuiltIn }
     })
+    context.diagnostic(`this browser ${isBuiltIn ? 'knows' : 'does not know'} zstd`)
     assert.deepEqual(lengths, [1_000, 1_000, 1_000])
+    assert.ok(types.includes('application/vnd.highwater.batches.v1'))
+    assert.ok(!types.includes('application/vnd.kafka.binary.v2+json'))
   })
 
   it('waits for records that come later', async () => {

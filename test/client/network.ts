@@ -1,4 +1,5 @@
 /** A network between client and server that fails by seed: before the effect, after it, twice, and late. */
+import type { TestContext } from 'node:test'
 import type { Fetch, Timing } from '../../lib/client/transport.ts'
 
 /** How often in a hundred requests. */
@@ -166,4 +167,13 @@ export class ManualTiming implements Timing {
 /** Everything that can happen without time passing has happened (in memory, nothing waits for the outside). */
 export async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** A platform without streams that compress or decompress, until the test is over: clients made meanwhile have no gzip. */
+export function withoutStreams(context: TestContext): void {
+  const { DecompressionStream } = globalThis
+  Reflect.deleteProperty(globalThis, 'DecompressionStream')
+  context.after(() => {
+    globalThis.DecompressionStream = DecompressionStream
+  })
 }

@@ -6,7 +6,7 @@ import type { CompressionType } from '../../lib/core/codec.ts'
 import { encodeBatch } from '../../lib/core/record-batch.ts'
 import type { Settings } from '../../lib/core/settings.ts'
 import { createHarness } from '../http/harness.ts'
-import { ManualTiming, Network, settled, type Weather } from './network.ts'
+import { ManualTiming, Network, settled, type Weather, withoutStreams } from './network.ts'
 
 async function world(weather: Weather = {}, seed = 1, settings: Partial<Settings> = {}) {
   const harness = createHarness({ settings: { topicAgeMsMax: 0, ...settings } })
@@ -123,7 +123,7 @@ describe('a reader', () => {
     assert.deepEqual(await read, ['0', '1', '2'])
   })
 
-  for (const compression of ['gzip', 'snappy', 'lz4'] as const)
+  for (const compression of ['gzip', 'snappy', 'lz4', 'zstd'] as const)
     it(`decompresses ${compression} by itself`, async () => {
       const { append, reader, network } = await world()
       await append(numbers(0, 300), compression)
@@ -131,10 +131,11 @@ describe('a reader', () => {
       assert.equal(network.seen.filter(({ path }) => path.endsWith('/records')).length, 1)
     })
 
-  it('lets the server decompress what it cannot, and reads on in batches', async () => {
+  it('lets the server decompress what it cannot, and reads on in batches', async (context) => {
+    withoutStreams(context)
     const { append, reader } = await world()
     await append(numbers(0, 5))
-    await append(numbers(5, 10), 'zstd')
+    await append(numbers(5, 10), 'gzip')
     await append(numbers(10, 15))
     const records = []
     for await (const record of reader()) {
