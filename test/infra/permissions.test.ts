@@ -173,7 +173,17 @@ describe('who may do what', () => {
   })
 
   it('says of every permission why', () => {
-    for (const name of ['produce', 'fetch', 'consume', 'admin', 'maintain', 'sweep', 'verify', 'authorize', 'web'] as const)
+    for (const name of [
+      'produce',
+      'fetch',
+      'consume',
+      'admin',
+      'maintain',
+      'sweep',
+      'verify',
+      'authorize',
+      'web',
+    ] as const)
       for (const { why, rarely, actions } of permissionsOf(name, { autoCreateTopics: true })) {
         assert.match(why, /^[A-Z].{15,}\.$/, actions.join())
         if (rarely !== undefined) assert.match(rarely, /^[A-Z].+\.$/)
