@@ -30,6 +30,8 @@ export const countMetrics: Readonly<Record<Counted, MetricEntry>> = {
   rolls: { name: 'Rolls', unit: 'Count', meaning: 'Tails moved into rows' },
   merges: { name: 'Merges', unit: 'Count', meaning: 'Runs of small chunks that became a segment' },
   bytesMerged: { name: 'BytesMerged', unit: 'Bytes', meaning: 'Bytes of their batches' },
+  compactions: { name: 'Compactions', unit: 'Count', meaning: 'Passes of key compaction' },
+  recordsCompacted: { name: 'RecordsCompacted', unit: 'Count', meaning: 'Records that they left out' },
   segmentsDeleted: { name: 'SegmentsDeleted', unit: 'Count', meaning: 'Objects that the sweep deleted' },
   recordsFetched: { name: 'RecordsFetched', unit: 'Count', meaning: 'Records in the batches that fetches answered' },
   bytesFetched: { name: 'BytesFetched', unit: 'Bytes', meaning: 'Bytes of these batches' },

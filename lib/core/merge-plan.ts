@@ -6,6 +6,7 @@
  *    of them, and a merged row no longer tells (R2).
  * U2 What was merged is merged again only with at least as much as it has itself: each byte is written a number of times that grows
  *    with the logarithm of the segment's size over that of the first merge.
+ *    Nor does it reach into what compaction has cleaned, or begun to: merged rows without a stamp hold all that was committed (K2).
  * U3 A row that a later one covers does not count (R1): it is left for deletion.
  */
 import type { EpochMs, Offset } from './names.ts'
@@ -24,6 +25,10 @@ export interface MergePolicy {
   readonly bytesMax: number
   /** The youngest chunk of a row must be older. */
   readonly quietMs: number
+  /** Rows that begin below it are compaction's: the head's `cleanedTo`. @default 0 */
+  readonly floor?: Offset
+  /** Of a run: what a pass of compaction takes at once. @default no limit */
+  readonly offsetsMax?: number
   /** When the oldest of them is older, a few rows that are not merged yet are merged, too. */
   readonly ageMs: number
 }
@@ -55,6 +60,7 @@ export class MergePlanner {
   readonly #merged: StoredRow[] = []
   #freshBytes = 0
   #bytes = 0
+  #offsets = 0
   /** First offset of the oldest row that counts. */
   #first = Number.POSITIVE_INFINITY
   #isOver = false
@@ -78,37 +84,45 @@ export class MergePlanner {
   take(stored: StoredRow): boolean {
     const { row } = stored
     if (row.last >= this.#first) {
-      if (row.first >= this.#first) this.#shadowed.push(stored)
+      // A clean row outlives a row over it that becomes stale (K2).
+      if (row.first >= this.#first && row.cleanedTo === undefined) this.#shadowed.push(stored)
       return true
     }
     const isGap = this.#first !== Number.POSITIVE_INFINITY && row.last !== this.#first - 1
-    if (isGap) this.#isOver = true
+    if (isGap || row.cleanedTo !== undefined || row.first < (this.#policy.floor ?? 0)) this.#isOver = true
     if (this.#isOver) return false
     this.#first = row.first
     this.#live.push(stored)
     const bytes = rowBytes(row)
     if (this.#fresh.length === 0 && this.#merged.length === 0 && this.#isYoung(row)) return true
-    const isFull = this.#bytes + bytes > this.#policy.bytesMax
+    const offsets = row.last - row.first + 1
+    const isFull = () =>
+      this.#bytes + bytes > this.#policy.bytesMax ||
+      this.#offsets + offsets > (this.#policy.offsetsMax ?? Number.POSITIVE_INFINITY)
     if (!row.isMerged && this.#merged.length === 0) {
       // A backlog is merged from its old end: what is newest waits for the next turn.
-      while (this.#bytes + bytes > this.#policy.bytesMax && this.#fresh.length > 0) {
+      while (isFull() && this.#fresh.length > 0) {
         const newest = this.#fresh.shift()
-        const less = newest === undefined ? 0 : rowBytes(newest.row)
+        if (newest === undefined) break
+        const less = rowBytes(newest.row)
         this.#bytes -= less
         this.#freshBytes -= less
+        this.#offsets -= newest.row.last - newest.row.first + 1
       }
       this.#fresh.push(stored)
       this.#freshBytes += bytes
       this.#bytes += bytes
+      this.#offsets += offsets
       return true
     }
-    if (isFull || bytes > this.#bytes || !row.isMerged) {
+    if (isFull() || bytes > this.#bytes || !row.isMerged) {
       // One more is looked at: a merge that was interrupted left its rows just behind the one that covers them.
       this.#isOver = true
       return true
     }
     this.#merged.push(stored)
     this.#bytes += bytes
+    this.#offsets += offsets
     return true
   }
 

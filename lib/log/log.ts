@@ -17,6 +17,7 @@ import type { Topic } from '../core/topic.ts'
 import type { VerifiedLeftovers, VerifiedPiece, VerifiedTopics } from '../core/verify-rule.ts'
 import type { Clock, Metadata, Objects, Random, WorkMeter } from '../ports.ts'
 import type { CreatedApiKey } from './api-keys.ts'
+import type { Compacted } from './compact.ts'
 import type { FetchManyRequest, Groups, PolledPartition } from './group-api.ts'
 import type { Instances } from './instance-api.ts'
 import type { Observer } from './observer.ts'
@@ -236,6 +237,16 @@ export interface Log {
 
   /** Merges the partition's small chunks into one segment, if it is worth it. Answers the rows that became one, and their bytes. */
   merge(topic: string, partition: number): Promise<Answer<{ readonly rows: number; readonly bytes: number }>>
+
+  /**
+   * One pass of key compaction, if the topic's `cleanup.policy` has `compact` and it is worth it; safe to stop anywhere. Undefined: it was not,
+   * or something moved meanwhile.
+   */
+  compact(
+    topic: string,
+    partition: number,
+    signal?: AbortSignal,
+  ): Promise<Answer<{ readonly pass: Compacted | undefined }>>
 
   /** Merges what rolled in this process since the last time, wherever it is worth it. */
   mergeRolled(signal?: AbortSignal): Promise<Answer<{ readonly rows: number }>>

@@ -5,6 +5,7 @@ import { segmentIdTimeMs } from '../core/names.ts'
 import { segmentOfReference } from '../core/reference.ts'
 import type { EffectiveConfig, Topic } from '../core/topic.ts'
 import { effectiveConfig } from '../core/topic.ts'
+import { compactPartition } from './compact.ts'
 import type { Context } from './context.ts'
 import type { Engine } from './engine.ts'
 import { mergePartition } from './merge.ts'
@@ -68,7 +69,12 @@ export async function maintainPartition(
   const rowsRemoved = await context.within({ operation: 'retention', topicId: topic.id }, () =>
     retainPartition(context, key, retentionOf(config)),
   )
-  return { forgotten, rowsRemoved, rowsMerged: await mergeBacklog(engine, key, config, signal) }
+  const rowsMerged = await mergeBacklog(engine, key, config, signal)
+  if (config.cleanupPolicy.isCompact && !signal.aborted)
+    await context.within({ operation: 'compaction', topicId: topic.id }, () =>
+      compactPartition(context, engine.chunks, key, config, signal),
+    )
+  return { forgotten, rowsRemoved, rowsMerged }
 }
 
 /**

@@ -35,7 +35,7 @@ export async function mergePartition(
 ): Promise<Merged | undefined> {
   const head = await context.heads.read(key)
   if (head === undefined || head.isDeleted) return undefined
-  const planner = await look(context, head, mergePolicyOf(context, config))
+  const planner = await look(context, head, mergePolicyOf(context, head, config))
   await removeShadowed(context, key, planner)
   const plan = planner.plan()
   if (plan === undefined) return undefined
@@ -63,13 +63,19 @@ async function mergeRun(
 }
 
 /** The policy that the settings and the topic make. */
-function mergePolicyOf({ settings }: Context, _config: EffectiveConfig): MergePolicy {
+function mergePolicyOf(
+  { settings }: Context,
+  { cleanedTo = 0 }: Head,
+  { cleanupPolicy }: EffectiveConfig,
+): MergePolicy {
   return {
     rowsMin: settings.mergeRowsMin,
     bytesMin: settings.mergeBytesMin,
     bytesMax: settings.mergeBytesMax,
     quietMs: settings.mergeQuietMs,
     ageMs: settings.mergeAgeMs,
+    floor: cleanedTo,
+    ...(cleanupPolicy.isCompact ? { offsetsMax: settings.compactionKeysMax } : {}),
   }
 }
 

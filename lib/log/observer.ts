@@ -28,6 +28,9 @@ export type Counted =
   | 'rolls'
   | 'merges'
   | 'bytesMerged'
+  /** Passes of key compaction, and the records that they left out. */
+  | 'compactions'
+  | 'recordsCompacted'
   /** By the sweep. */
   | 'segmentsDeleted'
   /** Of the batches that fetches answered, as they are stored. */

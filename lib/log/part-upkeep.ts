@@ -1,5 +1,6 @@
 /** The part of a log that keeps it small: rolls, merges, retention, and what is forgotten. Needs the groups, which it looks after, too. */
 import { effectiveConfig } from '../core/topic.ts'
+import { compactPartition } from './compact.ts'
 import { countedAs, type Engine } from './engine.ts'
 import { liveHead } from './fetch.ts'
 import { createGroups } from './groups.ts'
@@ -12,7 +13,7 @@ import { forgetProducers } from './producer-ids.ts'
 import { rollPartition } from './roll.ts'
 import { Upkeep } from './upkeep.ts'
 
-type UpkeepMethods = 'roll' | 'merge' | 'mergeRolled' | 'forgetProducers' | 'maintain'
+type UpkeepMethods = 'roll' | 'merge' | 'compact' | 'mergeRolled' | 'forgetProducers' | 'maintain'
 
 export function upkeepPart(whole: Engine): Pick<Log, UpkeepMethods> {
   const engine = countedAs('upkeep', whole)
@@ -37,6 +38,18 @@ export function upkeepPart(whole: Engine): Pick<Log, UpkeepMethods> {
           mergePartition(context, chunks, key, effectiveConfig(live)),
         )
         return { ok: true, rows: merged?.rows ?? 0, bytes: merged?.bytes ?? 0 }
+      }, 'unseen'),
+    compact: (topic, partition, signal) =>
+      answer(async () => {
+        const found = await liveHead(context, topics, topic, partition)
+        if (!found.ok) return found
+        const { key, topic: live } = found
+        const config = effectiveConfig(live)
+        if (!config.cleanupPolicy.isCompact) return { ok: true, pass: undefined }
+        const pass = await context.within({ operation: 'compaction', topicId: key.topicId }, () =>
+          compactPartition(context, chunks, key, config, ending(signal)),
+        )
+        return { ok: true, pass }
       }, 'unseen'),
     mergeRolled: (signal) =>
       answer(async () => {

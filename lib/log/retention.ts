@@ -45,6 +45,12 @@ async function startByAge(context: Context, head: Head, retentionMs: number): Pr
   const beforeMs = context.clock.now() - retentionMs
   let start = head.start
   for await (const { row } of rowsUp(context, head, head.start)) {
+    // K2; and where compaction left nothing, nothing grows old.
+    if (context.rules.isStaleRow(row, head.cleanedTo)) continue
+    if (row.chunks.length === 0) {
+      start = Math.max(start, row.last + 1)
+      continue
+    }
     // What has no timestamps has no age.
     if (row.maxTimestampMs < 0 || row.maxTimestampMs >= beforeMs) break
     if (row.last + 1 > start) start = row.last + 1
@@ -58,7 +64,7 @@ async function startBySize(context: Context, head: Head, retentionBytes: number)
   let bytes = 0
   let first = tailStart(head)
   for await (const { row } of rowsDown(context, head, tailStart(head) - 1, head.start)) {
-    if (row.last >= first) continue
+    if (row.last >= first || context.rules.isStaleRow(row, head.cleanedTo)) continue
     if (bytes >= retentionBytes) return first
     bytes += rowBytes(row)
     first = row.first

@@ -1,5 +1,6 @@
 /** The behaviour of the log, whatever stores are under it. */
 import { appendSuite } from './log-append.ts'
+import { compactionSuite } from './log-compaction.ts'
 import { fetchSuite } from './log-fetch.ts'
 import { fetchManySuite } from './log-fetch-many.ts'
 import type { StoresFactory } from './log-fixture.ts'
@@ -29,4 +30,5 @@ export function recordsConformance(name: string, factory: StoresFactory): void {
   fetchSuite(name, factory)
   fetchManySuite(name, factory)
   upkeepSuite(name, factory)
+  compactionSuite(name, factory)
 }
