@@ -35,6 +35,10 @@ process.exitCode = await runCli(
       const { openKeyStore } = await import('./key-store.ts')
       return openKeyStore(place, process.env.AWS_ENDPOINT_URL)
     },
+    async openVerifier(place) {
+      const { openVerifier } = await import('./verifier.ts')
+      return openVerifier(place, process.env.AWS_ENDPOINT_URL)
+    },
     // Loaded when it is wanted: a client has no use for a server, and should start at once.
     async startServer(options) {
       const { startServer } = await import('./server.ts')

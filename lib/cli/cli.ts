@@ -14,6 +14,7 @@ import { serverOptionNames, withServer } from './options.ts'
 import { addProduce } from './produce.ts'
 import { addStart } from './start.ts'
 import { addTopics } from './topics.ts'
+import { addVerify } from './verify.ts'
 
 /**
  * Runs one command. Rejects only for a bug.
@@ -57,6 +58,7 @@ export function programOf(io: CliIo, given: CliGiven): Command {
   addGroups(program, io)
   addOffsets(program, io)
   addKeys(program, io, given)
+  addVerify(program, io, given)
   addCost(program, io)
   for (const command of allCommands(program)) command.copyInheritedSettings(program).exitOverride()
   return program

@@ -4,6 +4,7 @@ import type { AwsCredentials } from '../client/aws.ts'
 import type { ApiKey, NewApiKey } from '../core/api-key.ts'
 import type { Refusal } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
+import type { VerifiedLeftovers, VerifiedPiece, VerifiedTopics } from '../core/verify-rule.ts'
 
 export interface CliIo {
   readonly stdin: Readable
@@ -45,6 +46,25 @@ export interface KeyStore {
   close(): Promise<void>
 }
 
+/** Where a log is that is verified without a server. */
+export type VerifyPlace = { readonly dataDir: string } | { readonly bucket: string; readonly table: string }
+
+type Verified<Value> = Promise<
+  ({ readonly ok: true } & Value) | { readonly ok: false; readonly code: string; readonly message: string }
+>
+
+/** Who looks for damage: a server, or the log's own code straight on the stores. */
+export interface VerifySource {
+  topics(after?: string): Verified<VerifiedTopics>
+  partition(
+    topic: string,
+    partition: number,
+    options: { readonly cursor?: string; readonly isDeep?: boolean },
+  ): Verified<VerifiedPiece>
+  leftovers(): Verified<VerifiedLeftovers>
+  close(): Promise<void>
+}
+
 export interface RunningServer {
   readonly url: string
   close(): Promise<void>
@@ -57,6 +77,8 @@ export interface CliGiven {
   startServer(options: StartServerOptions): Promise<RunningServer>
   /** The same for this one. */
   openKeys(place: KeyStorePlace): Promise<KeyStore>
+  /** The same for this one. */
+  openVerifier(place: VerifyPlace): Promise<VerifySource>
 }
 
 /** A command that cannot go on, for a reason that the user can do something about: one sentence. */
@@ -73,6 +95,8 @@ export const exitCodes = {
   ok: 0,
   failure: 1,
   usage: 2,
+  /** `verify` could not do its work; 1 is damage. */
+  unverified: 2,
   /** What a shell reports of a process that Ctrl-C ended; here: input was left unread. */
   interrupted: 130,
 } as const

@@ -3,6 +3,7 @@ import type { ApiKey, Work } from '../core/api-key.ts'
 import { GroupAdmin } from './group-admin.ts'
 import { type OffsetAtTime, type Offsets, offsetAtOrAfter, offsetsOf } from './offsets.ts'
 import { type Ask, jsonOf, type Transport } from './transport.ts'
+import { Verification } from './verification.ts'
 
 export interface Cluster {
   readonly clusterId: string
@@ -87,12 +88,15 @@ const pagesMax = 10_000
 export class Admin {
   /** Consumer groups. */
   readonly groups: GroupAdmin
+  /** Looking for damage. */
+  readonly verification: Verification
   readonly #transport: Transport
   #cluster: Promise<Cluster> | undefined
 
   constructor(transport: Transport) {
     this.#transport = transport
     this.groups = new GroupAdmin(transport)
+    this.verification = new Verification(transport)
   }
 
   /**

@@ -128,6 +128,7 @@ function lowerCased(headers: Readonly<Record<string, string>> = {}): Record<stri
 }
 
 export type { ApiKey, Work } from '../core/api-key.ts'
+export type { Finding, VerifiedLeftovers, VerifiedPiece, VerifiedTopics } from '../core/verify-rule.ts'
 export type { Admin, CreatedApiKey, CreateTopicOptions, TopicConfig, TopicDescription, TopicSummary } from './admin.ts'
 export type { ClientCodec, ClientCodecs } from './compression.ts'
 export type { Consumer } from './consumer.ts'
@@ -151,3 +152,4 @@ export type { Sent } from './producer-lane.ts'
 export type { From, Reader, ReaderOptions, ReadRecord } from './reader.ts'
 export { type Content, json, type ProducerRecord, text } from './record.ts'
 export type { Fetch, OutgoingRequest, Timing } from './transport.ts'
+export type { Verification, VerifyPieceOptions } from './verification.ts'

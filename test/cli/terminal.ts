@@ -49,6 +49,7 @@ export const noServer: CliGiven = {
   version: '1.2.3',
   startServer: () => Promise.reject(new Error('no server was to be started')),
   openKeys: () => Promise.reject(new Error('no store was to be opened')),
+  openVerifier: () => Promise.reject(new Error('no store was to be opened')),
 }
 
 export function createTerminal(options: HarnessOptions = {}) {
