@@ -7,7 +7,7 @@ import { Alarm, ComparisonOperator, type IMetric, Stats, TreatMissingData } from
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions'
 import type { ITopic } from 'aws-cdk-lib/aws-sns'
 import { Construct } from 'constructs'
-import { commitRefusals, requestMetrics } from '../functions/metrics.ts'
+import { commitRefusals, maintainMetrics, requestMetrics } from '../functions/metrics.ts'
 import type { HighwaterApi } from './api.ts'
 import type { HighwaterFunction } from './functions.ts'
 import type { Maintenance } from './maintenance.ts'
@@ -18,6 +18,7 @@ export interface AlarmsProps {
   readonly service: string
   readonly storage: HighwaterStorage
   readonly maintain: HighwaterFunction
+  readonly merge: HighwaterFunction
   readonly maintenance: Maintenance
   /** Those that answer requests; none where a Web Function does. */
   readonly functions: readonly HighwaterFunction[]
@@ -79,7 +80,7 @@ function metricsOf(name: string, { metric }: AlarmEntry): [fullName: string, met
 }
 
 function entriesOf(props: AlarmsProps): Record<string, AlarmEntry> {
-  const { service, storage, maintain, maintenance, functions, api } = props
+  const { service, storage, maintain, merge, maintenance, functions, api } = props
   const writer = functions.length === 0 ? 'web' : 'produce'
   const ofEach = (metric: string) =>
     Object.fromEntries(functions.map((each) => [idOf(each), ofFunction(each.function, metric, Stats.SUM, period)]))
@@ -112,6 +113,31 @@ function entriesOf(props: AlarmsProps): Record<string, AlarmEntry> {
       threshold: 1,
       evaluationPeriods: 3,
     },
+    'Upkeep-Incomplete': {
+      description:
+        'Upkeep left out partitions that it could not look after: one is damaged, or the store did not answer for it.',
+      metric: {
+        maintain: ours(maintainMetrics.failed, { service, of: 'maintain', period }),
+        merge: ours(maintainMetrics.failed, { service, of: 'merge', period }),
+      },
+      threshold: 1,
+    },
+    'Merge-Failing': {
+      description: 'The merge function fails. Records are safe; small chunks wait for the daily round of upkeep.',
+      metric: ofFunction(merge.function, 'Errors', Stats.SUM, period),
+      threshold: 1,
+      evaluationPeriods: 3,
+    },
+    ...(storage.streamArn === undefined
+      ? {}
+      : {
+          'Merge-Behind': {
+            description: "The merge function is half an hour behind the table's stream: small chunks pile up.",
+            metric: ofFunction(merge.function, 'IteratorAge', Stats.MAXIMUM, period),
+            threshold: 1_800_000,
+            evaluationPeriods: 2,
+          },
+        }),
     'Table-Throttled': {
       description: 'DynamoDB turns requests away: one partition of the log is too hot, or the account is at its limit.',
       metric: {

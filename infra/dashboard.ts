@@ -43,6 +43,8 @@ export interface DashboardProps {
   readonly alarms: readonly Alarm[]
 }
 
+/** Functions that look after partitions. */
+const keepers = ['maintain', 'merge'] as const
 const period = Duration.minutes(1)
 const wide = 24
 const half = 12
@@ -207,12 +209,17 @@ function resources(props: DashboardProps): IWidget[] {
         period,
         label: 'small chunks',
       }),
-      ours(countMetrics.segmentsWritten, { service, of: 'maintain', period, label: 'merged segments' }),
+      ...keepers.map((of) =>
+        ours(countMetrics.segmentsWritten, { service, of, period, label: `merged segments (${of})` }),
+      ),
     ]),
     graph('Upkeep', half, [
-      ours(maintainMetrics.partitions, { service, of: 'maintain', period, label: 'partitions' }),
-      ours(countMetrics.merges, { service, of: 'maintain', period, label: 'merges' }),
-      ours(countMetrics.segmentsDeleted, { service, of: 'maintain', period, label: 'segments deleted' }),
+      ...keepers.flatMap((of) => [
+        ours(maintainMetrics.partitions, { service, of, period, label: `partitions (${of})` }),
+        ours(countMetrics.merges, { service, of, period, label: `merges (${of})` }),
+      ]),
+      ours(maintainMetrics.left, { service, of: 'merge', period, label: 'partitions left (merge)' }),
+      ours(countMetrics.segmentsDeleted, { service, of: 'sweep', period, label: 'segments deleted' }),
     ]),
     graph('Turned away by the table', third, [
       ofTable(storage.table, 'WriteThrottleEvents', period, 'writes'),
@@ -250,7 +257,7 @@ function cost(props: DashboardProps): IWidget[] {
   const lines = [
     line('S3: segments put', prices.s3Put, [
       ours(countMetrics.segmentsWritten, { service, of: workerOf(props, 'produce'), period: hour }),
-      ours(countMetrics.segmentsWritten, { service, of: 'maintain', period: hour }),
+      ...keepers.map((of) => ours(countMetrics.segmentsWritten, { service, of, period: hour })),
     ]),
     line('table: writes', prices.writeUnit, [ofTable(storage.table, 'ConsumedWriteCapacityUnits', hour, 'written')]),
     line('table: reads', prices.readUnit, [ofTable(storage.table, 'ConsumedReadCapacityUnits', hour, 'read')]),

@@ -60,8 +60,9 @@ const sizes: Readonly<Record<Exclude<FunctionName, 'web'>, Size>> = {
   fetch: { memoryMb: 512, timeout: gatewayTimeout },
   consume: { memoryMb: 512, timeout: gatewayTimeout },
   admin: { memoryMb: 256, timeout: gatewayTimeout },
-  // A round over every partition; it ends early and goes on at the next. A merge holds 32 MiB of batches, some of it twice.
+  // Both end early, and go on at the next call. Merges hold 32 MiB of batches, some of it twice.
   maintain: { memoryMb: 1_024, timeout: Duration.minutes(5) },
+  merge: { memoryMb: 1_024, timeout: Duration.minutes(5) },
   sweep: { memoryMb: 512, timeout: Duration.minutes(5) },
   // A piece of 32 MiB, in ten seconds.
   verify: { memoryMb: 1_024, timeout: gatewayTimeout },
@@ -169,6 +170,7 @@ export function roleOf(
   const statements = (kind: Permission['on']['kind']) =>
     permissions.filter(({ on }) => on.kind === kind).map((permission) => statementOf(permission, storage))
   policy('Items', statements('items'))
+  policy('Stream', storage.streamArn === undefined ? [] : statements('stream'))
   const objects = policy('Objects', [...statements('objects'), ...statements('bucket')])
   if (objects !== undefined)
     Validations.of(objects).acknowledge({
@@ -178,7 +180,7 @@ export function roleOf(
   return { role, policies }
 }
 
-function statementOf({ actions, on }: Permission, { bucket, table }: HighwaterStorage): PolicyStatement {
+function statementOf({ actions, on }: Permission, { bucket, table, streamArn }: HighwaterStorage): PolicyStatement {
   const base = { effect: Effect.ALLOW, actions: [...actions] }
   switch (on.kind) {
     case 'objects':
@@ -193,6 +195,8 @@ function statementOf({ actions, on }: Permission, { bucket, table }: HighwaterSt
         // Every action of permissions.ts names the keys of its items, so "all of none" does not arise.
         conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': [...on.collections] } },
       })
+    case 'stream':
+      return new PolicyStatement({ ...base, resources: streamArn === undefined ? [] : [streamArn] })
     default:
       return on satisfies never
   }

@@ -20,6 +20,7 @@ import type { Auth } from './contexts.ts'
 import { Dashboard } from './dashboard.ts'
 import { type FunctionOptions, HighwaterFunction } from './functions.ts'
 import { Maintenance } from './maintenance.ts'
+import { Merging } from './merging.ts'
 import type { FunctionName } from './permissions.ts'
 import { gatewayRoutes, type Work } from './routes.ts'
 import { HighwaterStorage } from './storage.ts'
@@ -130,6 +131,8 @@ export class Highwater extends Construct {
   /** Where they were asked for. */
   readonly functionUrls?: { readonly produce: FunctionUrl; readonly fetch: FunctionUrl }
   readonly maintenance: Maintenance
+  /** Where the table has a stream. */
+  readonly merging?: Merging
   readonly alarms?: Alarms
   readonly dashboard?: Dashboard
 
@@ -162,6 +165,7 @@ export class Highwater extends Construct {
         environment: { ...props.functions?.[name]?.environment, ...environment },
       })
     const maintain = make('maintain')
+    const merge = make('merge')
     const sweep = make('sweep')
     const compute = props.compute === 'web' ? this.#web(common) : this.#functions(make, props)
     const { api, web, fetchStream, functionUrls } = compute
@@ -169,23 +173,38 @@ export class Highwater extends Construct {
     if (api !== undefined) this.api = api
     if (web !== undefined) this.web = web
     if (functionUrls !== undefined) this.functionUrls = functionUrls
-    this.functions = { ...compute.functions, maintain, sweep }
+    this.functions = { ...compute.functions, maintain, merge, sweep }
     this.maintenance = new Maintenance(this, 'Maintenance', {
       maintain,
       ...(settings.maintainIntervalMs === undefined ? {} : { intervalMs: settings.maintainIntervalMs }),
     })
+
+    const { streamArn } = this.storage
+    if (streamArn === undefined)
+      Annotations.of(this).addInfoV2(
+        'highwater:no-stream',
+        'The table is not made here, so its stream is not known: small chunks are merged by the daily round of upkeep only (maintainRoundMs).',
+      )
+    else
+      this.merging = new Merging(this, 'Merging', {
+        merge,
+        streamArn,
+        ...(settings.mergeIntervalMs === undefined ? {} : { windowMs: settings.mergeIntervalMs }),
+      })
 
     new Maintenance(this, 'Sweeping', {
       maintain: sweep,
       intervalMs: settings.sweepIntervalMs ?? sweepIntervalMsDefault,
     })
 
+    const keeping = [maintain, merge, sweep]
     const answering = [...Object.values(compute.functions), ...(fetchStream === undefined ? [] : [fetchStream])]
     const watched = { service, storage: this.storage, ...(api === undefined ? {} : { api }) }
     if (alarms !== false)
       this.alarms = new Alarms(this, 'Alarms', {
         ...watched,
         maintain,
+        merge,
         maintenance: this.maintenance,
         // Who asks for a verification sees how it ends.
         functions: answering.filter(({ name }) => name !== 'verify'),
@@ -194,11 +213,11 @@ export class Highwater extends Construct {
     if (dashboard)
       this.dashboard = new Dashboard(this, 'Dashboard', {
         ...watched,
-        functions: [...answering, maintain, sweep],
+        functions: [...answering, ...keeping],
         logGroups: [
           ...(api === undefined ? [] : [api.accessLogs]),
           ...(web === undefined ? [] : [web.logGroup]),
-          ...[...answering, maintain, sweep].map(({ logGroup }) => logGroup),
+          ...[...answering, ...keeping].map(({ logGroup }) => logGroup),
         ],
         alarms: Object.values(this.alarms?.alarms ?? {}),
       })

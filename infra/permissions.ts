@@ -13,6 +13,7 @@ export type FunctionName =
   | 'consume'
   | 'admin'
   | 'maintain'
+  | 'merge'
   | 'sweep'
   | 'verify'
   | 'authorize'
@@ -25,6 +26,8 @@ export type Resource =
   | { readonly kind: 'bucket' }
   /** Items of these collections. */
   | { readonly kind: 'items'; readonly collections: readonly string[] }
+  /** What the table tells of its changes, where it does. */
+  | { readonly kind: 'stream' }
 
 export interface Permission {
   readonly actions: readonly string[]
@@ -222,21 +225,17 @@ const admin: readonly Permission[] = [
 ]
 
 const merges = 'A partition has enough rows to merge, which were left alone for mergeQuietMs.'
+const oldTails = 'A partition got only a few commits, and none of them for tailAgeMsMax, an hour.'
 
-const maintain: readonly Permission[] = [
+/** What is done to a partition, whoever finds that it is time to. */
+const keepPartitions: readonly Permission[] = [
   { actions: ['dynamodb:GetItem'], on: items('heads/*'), why: 'Where the log starts, and what is in the tail.' },
-  {
-    actions: ['dynamodb:GetItem'],
-    on: items('topics'),
-    why: 'Whether what a group subscribes to is still there.',
-    rarely: 'There are groups.',
-  },
   ...readSegments.map((permission) => ({ ...permission, rarely: merges })),
   { actions: ['s3:PutObject'], on: segments, why: 'A merge writes a segment.', rarely: merges },
   {
     actions: ['dynamodb:PutItem', 'dynamodb:DeleteItem'],
     on: items('rows/*'),
-    why: 'One row takes the place of those that were merged; rows below the log start go.',
+    why: 'One row takes the place of those that were merged; rows below the log start go; an old tail becomes one.',
     rarely: merges,
   },
   {
@@ -254,7 +253,7 @@ const maintain: readonly Permission[] = [
   {
     actions: ['dynamodb:Query'],
     on: items('topics', 'producers/*'),
-    why: 'Every partition of every topic, its producers.',
+    why: 'What the topics ask for, and the producers of a partition.',
   },
   {
     actions: ['dynamodb:GetItem'],
@@ -265,14 +264,45 @@ const maintain: readonly Permission[] = [
   {
     actions: ['dynamodb:UpdateItem'],
     on: items('heads/*'),
-    why: 'The log start is raised by retention, the fence before small chunks go, the floor before a producer is forgotten (P4).',
+    why: 'The log start is raised by retention, the fence before small chunks go, the floor before a producer is forgotten (P4); an old tail is rolled.',
     rarely: 'There is something that is old enough.',
+  },
+  {
+    actions: ['dynamodb:PutItem'],
+    on: items('producers/*'),
+    why: 'A producer that was idle for a whole roll leaves the head.',
+    rarely: oldTails,
   },
   {
     actions: ['dynamodb:DeleteItem'],
     on: items('producers/*'),
     why: 'Forgotten producers.',
     rarely: 'A producer was idle for producerIdExpirationMs, a day.',
+  },
+]
+
+const merge: readonly Permission[] = [
+  ...keepPartitions,
+  {
+    actions: ['dynamodb:DescribeStream', 'dynamodb:GetRecords', 'dynamodb:GetShardIterator', 'dynamodb:ListStreams'],
+    on: { kind: 'stream' },
+    why: 'Lambda reads the stream in the name of the function.',
+    rarely: 'Lambda asks, not the function.',
+  },
+]
+
+const maintain: readonly Permission[] = [
+  ...keepPartitions,
+  {
+    actions: ['dynamodb:GetItem', 'dynamodb:PutItem'],
+    on: items('upkeep'),
+    why: 'How far the round over all partitions came.',
+  },
+  {
+    actions: ['dynamodb:GetItem'],
+    on: items('topics'),
+    why: 'Whether what a group subscribes to is still there.',
+    rarely: 'There are groups.',
   },
   { actions: ['dynamodb:Query'], on: items('groups'), why: 'A round looks at every group.' },
   ...keepGroups.map((permission) => ({
@@ -385,6 +415,7 @@ const all: Readonly<Record<FunctionName, readonly Permission[]>> = {
   consume,
   admin,
   maintain,
+  merge,
   sweep,
   verify,
   authorize,

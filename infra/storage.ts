@@ -45,6 +45,8 @@ export class HighwaterStorage extends Construct {
   readonly bucket: Bucket
   /** The one that functions work on. */
   readonly table: Table | ITable
+  /** The table's stream. A table that was restored has none until somebody turns it on. */
+  readonly streamArn: string | undefined
   readonly isDisposable: boolean
 
   constructor(scope: Construct, id: string, props: HighwaterStorageProps = {}) {
@@ -94,15 +96,16 @@ export class HighwaterStorage extends Construct {
       sortKey: { name: 'sk', type: AttributeType.STRING },
       billingMode: BillingMode.PAY_PER_REQUEST,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true, recoveryPeriodInDays: recoveryDays },
-      // Who follows commits wants the high watermark before and after. Another kind of view would be another stream, and a
-      // stream that nobody reads costs nothing.
+      // Merges follow the rows that are put (merging.ts), and need no more than keys; who follows commits wants the high watermark
+      // before and after. Another kind of view would be another stream. Functions read it for nothing.
       stream: StreamViewType.NEW_AND_OLD_IMAGES,
       deletionProtection: !isDisposable,
       removalPolicy,
     })
     pin(table.node.defaultChild, `${logicalIdPrefix}Metadata`)
-    this.table =
-      props.restoredTableName === undefined ? table : Table.fromTableName(this, 'Restored', props.restoredTableName)
+    const { restoredTableName } = props
+    this.table = restoredTableName === undefined ? table : Table.fromTableName(this, 'Restored', restoredTableName)
+    this.streamArn = restoredTableName === undefined ? table.tableStreamArn : undefined
   }
 
   /** What no role's policy can undo, since a deny wins over every allow. */

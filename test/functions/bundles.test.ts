@@ -60,6 +60,7 @@ test('a bundle holds the routes of its function and no others', () => {
     ['produce', [...others, ...reading]],
     ['fetch', [...others, ...producing.filter((file) => file !== 'raw')]],
     ['maintain', [...others, ...reading, ...producing]],
+    ['merge', [...others, ...reading, ...producing]],
     ['sweep', [...others, ...reading, ...producing]],
     ['verify', [...others, ...reading, ...producing]],
     ['authorize', [...others, ...reading, ...producing]],

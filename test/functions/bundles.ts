@@ -11,6 +11,7 @@ export const functionNames: readonly BundledName[] = [
   'consume',
   'admin',
   'maintain',
+  'merge',
   'sweep',
   'verify',
   'authorize',

@@ -143,7 +143,7 @@ describe('the functions', () => {
       assert.deepEqual(Architectures, ['arm64'])
       assert.equal(Runtime, 'nodejs24.x')
       assert.equal(LoggingConfig.LogFormat, 'JSON')
-      assert.ok(Timeout <= 30 || /^Highwater: (maintain|sweep)$/.test(Description), Description)
+      assert.ok(Timeout <= 30 || /^Highwater: (maintain|merge|sweep)$/.test(Description), Description)
     }
     for (const [, { Properties }] of ofType(synthesise().resources, 'AWS::Logs::LogGroup'))
       assert.equal(Properties.RetentionInDays, 30)

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { commitRefusals, countMetrics, metricsNamespace, requestMetrics, stepMetrics } from '../../functions/metrics.ts'
+import {
+  commitRefusals,
+  countMetrics,
+  maintainMetrics,
+  metricsNamespace,
+  requestMetrics,
+  stepMetrics,
+} from '../../functions/metrics.ts'
 import { flat } from './policies.ts'
 import { type Contexts, ofType, type Properties, synthesise } from './synthesis.ts'
 
@@ -52,10 +59,14 @@ describe('the alarms', () => {
       'D8-TailFull',
       ...works.map((work) => `Functions-Crashing-${work}`),
       ...works.map((work) => `Functions-Throttled-${work}`),
+      'Merge-Behind',
+      'Merge-Failing',
       'Produce-Slow',
       'Table-Throttled-reads',
       'Table-Throttled-writes',
       'Upkeep-Failing',
+      'Upkeep-Incomplete-maintain',
+      'Upkeep-Incomplete-merge',
       'Upkeep-Missed',
     ])
     const handbook = readFileSync(join(root, 'docs/operations.md'), 'utf8')
@@ -92,7 +103,8 @@ describe('the alarms', () => {
   })
 
   it('look at metrics that the functions have, of this deployment and of no other', () => {
-    const ours = new Set([commitRefusals, requestMetrics.errors, requestMetrics.duration].map(({ name }) => name))
+    const { failed } = maintainMetrics
+    const ours = new Set([commitRefusals, requestMetrics.errors, requestMetrics.duration, failed].map(({ name }) => name))
     for (const contexts of [{}, { compute: 'web' }])
       for (const alarm of alarmsOf(contexts))
         for (const { name, namespace, dimensions } of metricsOf(alarm)) {
@@ -106,7 +118,8 @@ describe('the alarms', () => {
           }
           assert.ok(ours.has(name), `${alarm.AlarmName}: ${name}`)
           assert.equal(dimensions.service, 'Highwater-Log')
-          assert.equal(dimensions.function, 'compute' in contexts ? 'web' : 'produce')
+          const [, keeper] = /-Upkeep-Incomplete-(\w+)$/.exec(alarm.AlarmName) ?? []
+          assert.equal(dimensions.function, keeper ?? ('compute' in contexts ? 'web' : 'produce'))
         }
   })
 
@@ -125,10 +138,14 @@ describe('the alarms', () => {
       'Answers-Failing',
       'D4-UnknownOutcomes',
       'D8-TailFull',
+      'Merge-Behind',
+      'Merge-Failing',
       'Produce-Slow',
       'Table-Throttled-reads',
       'Table-Throttled-writes',
       'Upkeep-Failing',
+      'Upkeep-Incomplete-maintain',
+      'Upkeep-Incomplete-merge',
       'Upkeep-Missed',
     ])
   })
@@ -164,12 +181,12 @@ describe('the dashboard', () => {
       )
     assert.deepEqual(
       [...of({})].sort(),
-      ['consume', 'fetch', 'maintain', 'produce'].map((each) => `Highwater-Log ${each}`),
+      ['consume', 'fetch', 'maintain', 'merge', 'produce', 'sweep'].map((each) => `Highwater-Log ${each}`),
     )
-    assert.deepEqual([...of({ compute: 'web', stage: 'dev' })].sort(), [
-      'Highwater-dev-Log maintain',
-      'Highwater-dev-Log web',
-    ])
+    assert.deepEqual(
+      [...of({ compute: 'web', stage: 'dev' })].sort(),
+      ['maintain', 'merge', 'sweep', 'web'].map((each) => `Highwater-dev-Log ${each}`),
+    )
   })
 
   it('reckons with decimal numbers: CloudWatch takes an exponent for a metric', () => {

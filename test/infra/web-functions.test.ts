@@ -17,12 +17,12 @@ describe('a Web Function', () => {
   const [, revision] = one('AWS::Lambda::WebFunctionRevision')
   const [, endpoint] = one('AWS::Lambda::WebFunctionEndpoint')
 
-  it('stands for the API and all functions but the one that looks after the log', () => {
+  it('stands for the API and all functions but those that look after the log', () => {
     assert.equal(ofType(resources, 'AWS::ApiGatewayV2::Api').length, 0)
     const ours = ofType(resources, 'AWS::Lambda::Function')
       .map(([, { Properties }]) => String(Properties.Description))
       .filter((description) => description.startsWith('Highwater: '))
-    assert.deepEqual([...ours].sort(), ['Highwater: maintain', 'Highwater: sweep'])
+    assert.deepEqual([...ours].sort(), ['Highwater: maintain', 'Highwater: merge', 'Highwater: sweep'])
     // Of both.
     assert.equal(ofType(resources, 'AWS::Scheduler::Schedule').length, 2)
   })

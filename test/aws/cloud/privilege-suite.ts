@@ -14,7 +14,7 @@ import type { DeployedFunction, Stack, Template } from './stack.ts'
 /** One action on one kind of thing. */
 interface Allowed {
   readonly action: string
-  /** `bucket`, `bucket/segments/*`, `table`. */
+  /** `bucket`, `bucket/segments/*`, `table`, `stream`. */
   readonly resource: string
   /** Of items, by partition key; undefined: no condition. */
   readonly keys?: readonly string[]
@@ -104,8 +104,16 @@ function oneByOne(entry: Allowed): Allowed[] {
 function hasReason(name: FunctionName, { action, resource, keys }: Allowed): boolean {
   return permissionsOf(name).some(({ actions, on, rarely }) => {
     if (rarely === undefined || !actions.includes(action)) return false
-    if (on.kind === 'items') return resource === 'table' && on.collections.includes(keys?.[0] ?? '')
-    return resource === (on.kind === 'bucket' ? 'bucket' : `bucket/${on.prefix}*`)
+    switch (on.kind) {
+      case 'items':
+        return resource === 'table' && on.collections.includes(keys?.[0] ?? '')
+      case 'stream':
+        return resource === 'stream'
+      case 'bucket':
+        return resource === 'bucket'
+      default:
+        return resource === `bucket/${on.prefix}*`
+    }
   })
 }
 
@@ -144,7 +152,7 @@ function allowedBy({ Resources }: Template, { name }: DeployedFunction): Allowed
   })
 }
 
-/** A resource of the template as `bucket`, `bucket/…` or `table`. */
+/** A resource of the template as `bucket`, `bucket/…`, `table` or `stream`. */
 function resolved(resources: Template['Resources'], value: unknown): string {
   if (typeof value === 'string') return value
   const { 'Fn::GetAtt': att, 'Fn::Join': join } = value as {
@@ -154,6 +162,6 @@ function resolved(resources: Template['Resources'], value: unknown): string {
   if (join !== undefined) return join[1].map((part) => resolved(resources, part)).join(join[0])
   const type = resources[att?.[0] ?? '']?.Type
   if (type === 'AWS::S3::Bucket') return 'bucket'
-  if (type === 'AWS::DynamoDB::Table') return 'table'
+  if (type === 'AWS::DynamoDB::Table') return att?.[1] === 'StreamArn' ? 'stream' : 'table'
   throw new Error(`what is ${JSON.stringify(value)}, of type ${type}?`)
 }
