@@ -15,7 +15,7 @@ import type { Context } from './context.ts'
 import { inParallel } from './in-parallel.ts'
 
 /** Keeps an item below 30 KB (D8): a note is written and read whole. */
-export const segmentsPerNoteMax = 1_300
+export const segmentsPerNoteMax = 1_200
 /** Items that are written at the same time. */
 const notesAtOnce = 16
 const notesPerQuery = 64
