@@ -104,7 +104,9 @@ describe('the alarms', () => {
 
   it('look at metrics that the functions have, of this deployment and of no other', () => {
     const { failed } = maintainMetrics
-    const ours = new Set([commitRefusals, requestMetrics.errors, requestMetrics.duration, failed].map(({ name }) => name))
+    const ours = new Set(
+      [commitRefusals, requestMetrics.errors, requestMetrics.duration, failed].map(({ name }) => name),
+    )
     for (const contexts of [{}, { compute: 'web' }])
       for (const alarm of alarmsOf(contexts))
         for (const { name, namespace, dimensions } of metricsOf(alarm)) {
