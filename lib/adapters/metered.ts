@@ -3,7 +3,7 @@
  * capacity units that DynamoDB would bill each request for (lib/core/cost.ts), whatever the store beneath is.
  *
  * What a deletion or a replaced item is billed for is the size of what was there, which no answer tells: sizes of what passed
- * through here are remembered, of the last `sizesMax` items. Whoever deletes an item has read it, since it knows its version. An
+ * through here are remembered, of the `sizesMax` items that were first seen last. Whoever deletes an item has read it, since it knows its version. An
  * unknown size counts as one unit.
  */
 import type { Metered, MeterReading, RequestKind } from '../core/cost.ts'
@@ -13,10 +13,9 @@ import type { Item, ItemKey } from '../core/items.ts'
 import { topicIdOfCollection } from '../core/items.ts'
 import type { TopicId } from '../core/names.ts'
 import type { ItemWrite, Metadata, Objects } from '../ports.ts'
-import { encodeHead, encodeItem } from './aws/dynamodb-attributes.ts'
-import { attributesBytes } from './aws/dynamodb-size.ts'
+import { headBytes, itemBytes } from './aws/dynamodb-size.ts'
 
-const sizesMax = 200_000
+const sizesMax = 50_000
 /** Of a list, S3 answers at most so many keys to a request. */
 const keysPerList = 1_000
 /** Of a query, DynamoDB answers at most so much to a request. */
@@ -179,7 +178,7 @@ class WriteBill {
     this.#sizes = sizes
     this.#writes = writes
     this.#isTransaction = isTransaction
-    this.#after = writes.map((write) => (write.op === 'put' ? attributesBytes(encodeItem(write)) : 0))
+    this.#after = writes.map((write) => (write.op === 'put' ? itemBytes(write) : 0))
     this.#billed = writes.map(({ key }, index) => Math.max(this.#after[index] ?? 0, sizes.ofItem(key)))
   }
 
@@ -189,7 +188,7 @@ class WriteBill {
     for (const [index, write] of this.#writes.entries()) {
       let now = this.#after[index] ?? 0
       if (present !== undefined) now = this.#sizes.noteItem(write.key, present[index])
-      else if (write.op !== 'check') this.#sizes.note(itemName(write.key), now)
+      else this.#sizes.noteWrite(write, now)
       this.#billed[index] = Math.max(this.#billed[index] ?? 0, now)
       bytes += now
     }
@@ -205,48 +204,46 @@ class WriteBill {
   }
 }
 
-/** Sizes of the items that were seen last. */
+/** Sizes of items, bounded: those that have been known for longest go first. A version has one content, so that what is read again is not measured again. */
 class Sizes {
-  readonly #bytes = new Map<string, number>()
+  readonly #sizes = new Map<string, { readonly bytes: number; readonly version: string }>()
 
   ofHead(key: HeadKey): number {
-    return this.#bytes.get(headName(key)) ?? 0
+    return this.#sizes.get(headName(key))?.bytes ?? 0
   }
 
   ofItem(key: ItemKey): number {
-    return this.#bytes.get(itemName(key)) ?? 0
+    return this.#sizes.get(itemName(key))?.bytes ?? 0
   }
 
   noteHead(key: HeadKey, head: Head | undefined): number {
-    return this.note(headName(key), head === undefined ? 0 : headBytes(head))
+    return this.#note(headName(key), head === undefined ? 0 : headBytes(head), '')
   }
 
   noteItem(key: ItemKey, item: Item | undefined): number {
-    return this.note(itemName(key), item === undefined ? 0 : itemBytes(item))
+    const name = itemName(key)
+    if (item === undefined) return this.#note(name, 0, '')
+    const known = this.#sizes.get(name)
+    return known?.version === item.version ? known.bytes : this.#note(name, itemBytes(item), item.version)
   }
 
-  note(name: string, bytes: number): number {
-    this.#bytes.delete(name)
-    if (bytes === 0) return 0
-    this.#bytes.set(name, bytes)
-    if (this.#bytes.size > sizesMax) for (const oldest of this.#bytes.keys()) return this.#forget(oldest, bytes)
+  noteWrite(write: ItemWrite, bytes: number): void {
+    if (write.op !== 'check') this.#note(itemName(write.key), bytes, write.op === 'put' ? write.version : '')
+  }
+
+  #note(name: string, bytes: number, version: string): number {
+    if (bytes === 0) {
+      this.#sizes.delete(name)
+      return 0
+    }
+    this.#sizes.set(name, { bytes, version })
+    if (this.#sizes.size > sizesMax)
+      for (const oldest of this.#sizes.keys()) {
+        this.#sizes.delete(oldest)
+        break
+      }
     return bytes
   }
-
-  #forget(name: string, bytes: number): number {
-    this.#bytes.delete(name)
-    return bytes
-  }
-}
-
-function headBytes(head: Head): number {
-  return attributesBytes(encodeHead(head))
-}
-
-function itemBytes({ key, version, value, bytes }: Item): number {
-  return attributesBytes(
-    encodeItem({ op: 'put', key, version, value, if: 'absent', ...(bytes === undefined ? {} : { bytes }) }),
-  )
 }
 
 function headName({ topicId, partition }: HeadKey): string {

@@ -1,8 +1,10 @@
-/** The log without HTTP, on a data directory (argument 1) or in memory. */
+/** The log without HTTP, on a data directory (argument 1) or in memory; with `metered` as argument 3 every request to its stores is counted. */
 import { nativeCodecs } from '../../lib/adapters/codecs-native.ts'
 import { openDataDirectory } from '../../lib/adapters/local/data-directory.ts'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
+import { meteredMetadata, meteredObjects } from '../../lib/adapters/metered.ts'
 import { systemClock, systemRandom } from '../../lib/adapters/system.ts'
+import { TaggedMeter } from '../../lib/adapters/tagged-meter.ts'
 import { rebaseBatch } from '../../lib/core/record-batch.ts'
 import type { Settings } from '../../lib/core/settings.ts'
 import { createLog } from '../../lib/log/create-log.ts'
@@ -15,8 +17,13 @@ const stores =
   directory === ''
     ? { objects: new MemoryObjects(), metadata: new MemoryMetadata() }
     : await openDataDirectory(directory)
+const meter = process.argv[4] === 'metered' ? new TaggedMeter() : undefined
+const metered =
+  meter === undefined
+    ? stores
+    : { objects: meteredObjects(stores.objects, meter), metadata: meteredMetadata(stores.metadata, meter), meter }
 const log = createLog(
-  { ...stores, clock: systemClock, random: systemRandom, codecs: nativeCodecs },
+  { ...metered, clock: systemClock, random: systemRandom, codecs: nativeCodecs },
   { isSoleProcess: true, ...settings },
 )
 
@@ -32,6 +39,8 @@ export interface FetchWork {
   readonly topic: string
   readonly bytes: number
   readonly concurrency: number
+  /** Of each fetch. @default 4 MiB */
+  readonly bytesMax?: number
 }
 
 export interface Work {
@@ -74,7 +83,7 @@ answerCalls({
   },
 
   /** Readers, each from another place on, so that none lives off another's reads. */
-  async fetch({ topic, bytes: bytesWanted, concurrency }: FetchWork): Promise<Work> {
+  async fetch({ topic, bytes: bytesWanted, concurrency, bytesMax = 4_194_304 }: FetchWork): Promise<Work> {
     let bytes = 0
     let records = 0
     const startedMs = performance.now()
@@ -83,7 +92,7 @@ answerCalls({
         const offsets = await log.offsets(topic, 0)
         let offset = offsets.ok ? Math.floor((offsets.highWatermark * reader) / concurrency) : 0
         while (bytes < bytesWanted) {
-          const fetched = await log.fetch({ topic, partition: 0, offset, bytesMax: 4_194_304 })
+          const fetched = await log.fetch({ topic, partition: 0, offset, bytesMax })
           if (!fetched.ok) throw new Error(fetched.message)
           for (const batch of fetched.batches) bytes += batch.length
           records += fetched.nextOffset - offset
