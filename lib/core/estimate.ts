@@ -11,10 +11,11 @@ import {
   sumOf,
   times,
   type Usage,
+  writeUnitBytes,
   writeUnitsOf,
 } from './cost.ts'
 import { tailEntriesToRoll } from './head.ts'
-import { inlineItemOverheadBytes, type Placement, placeChunks } from './placement.ts'
+import { inlineItemOverheadBytes, noteBytesPerSegment, type Placement, placeChunks } from './placement.ts'
 import { listPrices, type PriceList } from './prices.ts'
 import { defaultSettings } from './settings.ts'
 
@@ -84,6 +85,8 @@ const recordOverheadBytes = 10
 /** Bytes of a reference in a row, as JSON. */
 const referenceBytes = 62
 const rowOverheadBytes = 220
+/** Of a note for the sweep, and what rounding up to whole units adds. */
+const noteOverheadBytes = 700
 /** The sweep lists the objects of each first character of their ids. */
 const listsPerSweep = 36
 
@@ -152,21 +155,26 @@ function upkeepOf(batchBytes: number, isInline: boolean, inlineUnits: number, ro
   const rewrites = 1 + Math.log2(mergeBytesMax / firstMergeBytes) / 2
   const merged = (rewrites * batchBytes) / Math.min(mergeBytesMax, firstMergeBytes * 1.5)
   const mergedRowUnits = writeUnitsOf(rowOverheadBytes + (mergeBytesMax / 2 / 1_048_576) * referenceBytes)
-  // Noted for the sweep and struck off again: one unit each, with a read between.
-  const noted = isInline ? 0 : 1
-  const objects = noted + merged
+  const appended = isInline ? 0 : 1
+  const objects = appended + merged
+  // Notes for the sweep are put, read and deleted, one for each merge.
+  const notedBytes = objects * noteBytesPerSegment + merged * noteOverheadBytes
   // What is read and struck off goes in parallel.
   const workMs =
     rewrites * batchBytes * (assumed.mergeMsPerMb / 1e6 + 1.2 / assumed.transferBytesPerMs) +
-    (objects * (2 * assumed.getMs + assumed.metadataReadMs + 2 * assumed.metadataWriteMs)) / 8 +
+    (objects * 2 * assumed.getMs) / 8 +
     (isInline ? (assumed.metadataReadMs + assumed.metadataWriteMs) / 16 : 0) +
     rowUnits * assumed.metadataWriteMs +
-    merged * (assumed.putMs + assumed.getMs + assumed.metadataWriteMs)
+    merged * (assumed.putMs + assumed.getMs + 2 * assumed.metadataReadMs + 3 * assumed.metadataWriteMs)
   return {
     s3Put: merged,
-    s3Get: noted + objects + merged,
-    dynamoDbWrite: inlineUnits + rowUnits + 2 * objects + 2 * merged * mergedRowUnits,
-    dynamoDbRead: (isInline ? (2 * (batchBytes + inlineItemOverheadBytes)) / readUnitBytes : 0) + objects + rowUnits,
+    s3Get: appended + objects + merged,
+    dynamoDbWrite: inlineUnits + rowUnits + (2 * notedBytes) / writeUnitBytes + merged * (2 * mergedRowUnits + 1),
+    dynamoDbRead:
+      (isInline ? (2 * (batchBytes + inlineItemOverheadBytes)) / readUnitBytes : 0) +
+      notedBytes / readUnitBytes +
+      2 * merged +
+      rowUnits,
     lambdaArmGbSecond: (workMs / 1_000) * assumed.upkeepMemoryGb,
   }
 }

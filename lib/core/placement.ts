@@ -2,8 +2,8 @@
  * Where the chunks of a flush go: inline, each an item of the metadata store, or together into one segment object. A pure function of
  * their sizes and the price list.
  *
- * A segment costs one put, later one read by the merge, a note for the sweep (put, read, deleted), and the sweep's read of its footer; its
- * deletion is free. An inline chunk costs the write units of its item twice, since its deletion is billed as its put was, the read
+ * A segment costs one put, later one read by the merge, its share of a note for the sweep (put, read, deleted), and the sweep's read of
+ * its footer; its deletion is free. An inline chunk costs the write units of its item twice, since its deletion is billed as its put was, the read
  * units of the merge, and again those of its deletion. Where a segment is written anyway, one more chunk in it costs nothing.
  */
 import { readUnitBytes, writeUnitBytes } from './cost.ts'
@@ -22,6 +22,8 @@ export interface ChunkToPlace {
 export const inlineBytesMax = 300_000
 /** Names, key, version and value of an inline item, beside the batches. */
 export const inlineItemOverheadBytes = 160
+/** What a segment adds to the note of the run that named it: its id, and what keeps it apart (log/candidates.ts). */
+export const noteBytesPerSegment = 22
 /** More inline chunks in one flush would make more requests than an object is worth. */
 export const inlineChunksMax = 16
 
@@ -45,6 +47,8 @@ export function inlineChunkCost(sizeBytes: number, prices: PriceList): number {
 
 /** In US dollars, the same for a segment, whatever it holds. */
 export function segmentCost(prices: PriceList): number {
-  const note = 2 * prices.dynamoDbWrite + prices.dynamoDbRead
+  const note =
+    2 * (noteBytesPerSegment / writeUnitBytes) * prices.dynamoDbWrite +
+    (noteBytesPerSegment / readUnitBytes) * prices.dynamoDbRead
   return prices.s3Put + 2 * prices.s3Get + prices.s3Delete + note
 }
