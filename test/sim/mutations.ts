@@ -14,8 +14,10 @@ import { groupsCollection } from '../../lib/core/items.ts'
 import { spansToMerge } from '../../lib/core/merge-plan.ts'
 import { judgeProducer } from '../../lib/core/producer.ts'
 import type { ChunkReference } from '../../lib/core/reference.ts'
+import type { Row } from '../../lib/core/row.ts'
 import { findInRows, rowThatCounts } from '../../lib/core/row.ts'
-import type { ItemWrite, Objects } from '../../lib/ports.ts'
+import type { ItemWrite } from '../../lib/ports.ts'
+import { byPutTime, countedVersions, rowsBeforeTail, withoutFences } from './mutated-stores.ts'
 import type { Mutation } from './simulate.ts'
 import type { ChangeWrites } from './stores.ts'
 
@@ -66,11 +68,14 @@ function standing(present: GroupOffset | undefined): Partial<CarriedClaim> {
 export const mutations: { readonly [name: string]: Mutation } = {
   /** D1. An upload is answered when it was begun. */
   'offset before upload': {
-    wrapObjects: (objects: Objects): Objects => ({
-      ...objects,
-      async create(key, parts) {
-        objects.create(key, parts).catch(() => undefined)
-        return 'created'
+    wrapPorts: ({ objects, metadata }) => ({
+      metadata,
+      objects: {
+        ...objects,
+        async create(key, parts) {
+          objects.create(key, parts).catch(() => undefined)
+          return 'created'
+        },
       },
     }),
   },
@@ -184,11 +189,43 @@ export const mutations: { readonly [name: string]: Mutation } = {
   /** S2. What was committed and not yet rolled is deleted. */
   'a sweep that ignores the tail': { rules: { tailIds: () => [] } },
 
+  /** D6. A commit finds its way between the look and the mark. */
+  'delete before mark': { wrapPorts: withoutFences(true) },
+
+  /** D5, D6. What was put long ago is deleted if nothing names it just now. */
+  'a sweep that trusts LastModified': { wrapPorts: byPutTime(1_000) },
+
+  /** S2. What a roll takes from the tail into a row meanwhile is in neither. */
+  'a sweep that reads rows before the tail': { wrapPorts: rowsBeforeTail },
+
+  /** Two mergers have the same version in mind; the one that is refused takes the other's row for its own. */
+  'row versions that are counters': { wrapPorts: countedVersions },
+
+  /** A merger that was frozen puts its row, whatever has become of the one it is to replace. */
+  'a merge without a condition': { changeWrites: unconditional(isIn('rows/')) },
+
+  /** Rows that keep offsets in 32 bits. */
+  'an int32 index': {
+    changeWrites: async (writes) =>
+      writes.map((write): ItemWrite => {
+        if (write.op !== 'put' || !isIn('rows/')(write)) return write
+        const row = write.value as unknown as Row
+        const chunks = row.chunks.map(({ ref, base }) => ({ ref, base: base | 0 }))
+        const value = { ...row, first: row.first | 0, last: row.last | 0, chunks }
+        return { ...write, value: value as unknown as Item['value'] }
+      }),
+  },
+
+  /** A merge takes a chunk that ends with the first record of the log for one that ends before it. */
+  'a merge that drops the record at the log start': {
+    rules: { spansToMerge: (run, start) => spansToMerge(run, start).filter(({ end }) => end > start + 1) },
+  },
+
   /** S2. What a row names is deleted. */
   'a sweep that believes itself': { rules: { judgeSegment: () => 'free' } },
 
-  /** S3. A merge that sleeps brings its row, and its segment is gone. */
-  'a merged segment that goes when no row names it': {
+  /** S3. A merge that sleeps brings its row, and its segment is gone: the fence has to stand where the row would be put, too. */
+  'a fence in the head only': {
     rules: { judgeSegment: (id, _index, named) => (named.isDeleted || !named.ids.has(id) ? 'free' : 'kept') },
   },
 

@@ -7,7 +7,6 @@ import type { Codecs } from '../../lib/core/codec.ts'
 import type { decideHead } from '../../lib/core/head.ts'
 import type { LogRules } from '../../lib/log/context.ts'
 import type { Answer, Log } from '../../lib/log/log.ts'
-import type { Objects } from '../../lib/ports.ts'
 import { chaos, createTopic, forgetter, roller, topics, trimmer } from './actors/administrators.ts'
 import { append } from './actors/appends.ts'
 import { idempotent, sleeper } from './actors/idempotent.ts'
@@ -22,7 +21,7 @@ import { auditGroupNames, settleGroups } from './group-audit.ts'
 import type { History } from './history.ts'
 import type { Slot } from './simulation.ts'
 import { Simulation, startMs } from './simulation.ts'
-import type { ChangeWrites } from './stores.ts'
+import type { ChangeWrites, WrapPorts } from './stores.ts'
 import { diskObjects, memoryObjects, watchedMetadata, watchedObjects } from './stores.ts'
 import type { ActorKind, Swarm, WorldKind } from './swarm.ts'
 import { groupSwarmOf, swarmOf } from './swarm.ts'
@@ -34,7 +33,8 @@ export interface Mutation {
   readonly decide?: typeof decideHead
   readonly rules?: Partial<LogRules>
   readonly drops?: 'syncFile' | 'syncDirectory'
-  readonly wrapObjects?: (objects: Objects) => Objects
+  /** What a process sees of the stores. */
+  readonly wrapPorts?: WrapPorts
   readonly changeWrites?: ChangeWrites
 }
 
@@ -94,8 +94,8 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
   const { codecs, mutation = {}, without, effort } = options
   const { kind = mutation.kind ?? 'log' } = options
   const swarm = (kind === 'log' ? swarmOf : groupSwarmOf)(new Dice(seed).derive('swarm'), without, effort)
-  const { decide, rules = {}, wrapObjects = (objects) => objects } = mutation
-  const sim = new Simulation(seed, swarm, codecs, rules, wrapObjects)
+  const { decide, rules = {}, wrapPorts } = mutation
+  const sim = new Simulation(seed, swarm, codecs, rules, wrapPorts)
   const { world, history, truth } = sim
   truth.groups.skewMs = swarm.skewMs
   truth.skewMs = swarm.skewMs

@@ -9,11 +9,11 @@ import type { ErrorCode } from '../../lib/core/errors.ts'
 import { errorCatalogue } from '../../lib/core/errors.ts'
 import type { LogRules } from '../../lib/log/context.ts'
 import type { Answer, Log } from '../../lib/log/log.ts'
-import type { Metadata, Objects } from '../../lib/ports.ts'
+import type { Metadata } from '../../lib/ports.ts'
 import { Dice } from './dice.ts'
 import { History } from './history.ts'
 import { Process } from './process.ts'
-import type { SharedObjects } from './stores.ts'
+import type { SharedObjects, WrapPorts } from './stores.ts'
 import type { Swarm } from './swarm.ts'
 import { Truth } from './truth.ts'
 import { World } from './world.ts'
@@ -53,22 +53,22 @@ export class Simulation {
   #nextCall = 0
   #stops = 0
   readonly #rules: Partial<LogRules>
-  /** Wraps what a process sees of the objects: a mutation. */
-  readonly #wrapObjects: (objects: Objects) => Objects
+  /** A mutation. */
+  readonly #wrapPorts: WrapPorts
 
   constructor(
     seed: number,
     swarm: Swarm,
     codecs: Codecs,
     rules: Partial<LogRules>,
-    wrapObjects: (objects: Objects) => Objects,
+    wrapPorts: WrapPorts = (ports) => ports,
   ) {
     this.swarm = swarm
     this.dice = new Dice(seed)
     this.codecs = codecs
     this.truth = new Truth(this.history, codecs)
     this.#rules = rules
-    this.#wrapObjects = wrapObjects
+    this.#wrapPorts = wrapPorts
   }
 
   get callsMade(): number {
@@ -112,8 +112,10 @@ export class Simulation {
     slot.process = new Process({
       name,
       world: this.world,
-      objects: this.#wrapObjects(faultyObjects(this.objects, options)),
-      metadata: faultyMetadata(this.metadata, options),
+      ...this.#wrapPorts(
+        { objects: faultyObjects(this.objects, options), metadata: faultyMetadata(this.metadata, options) },
+        this.world,
+      ),
       codecs: this.codecs,
       dice,
       skewMs: slot.skewMs,

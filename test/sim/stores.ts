@@ -18,6 +18,13 @@ import type { World } from './world.ts'
 /** Writes as a mutation makes them of those that were asked for. */
 export type ChangeWrites = (writes: readonly ItemWrite[], metadata: Metadata) => Promise<readonly ItemWrite[]>
 
+export interface Stores {
+  readonly objects: Objects
+  readonly metadata: Metadata
+}
+/** What a process sees of the stores, over its network, as a mutation has it. */
+export type WrapPorts = (stores: Stores, world: World) => Stores
+
 export interface WatchOptions {
   readonly decide: typeof decideHead | undefined
   readonly changeWrites: ChangeWrites | undefined

@@ -143,7 +143,7 @@ export class PartitionTruth {
     if (record === undefined || !isCompacted) return false
     if (record.key === null) return true
     const clockMs = nowMs + this.skewMs
-    if (record.timestampMs > clockMs - minCompactionLagMs) return false
+    if (minCompactionLagMs > 0 && record.timestampMs > clockMs - minCompactionLagMs) return false
     if ((this.keys.get(record.key) ?? -1) > offset) return true
     return record.isTombstone && clockMs + this.skewMs - record.committedMs >= deleteRetentionMs
   }
@@ -262,7 +262,7 @@ export class Truth {
     else if (head.hw !== before.hw) this.history.violate('H2', `${command.kind} moved hw of ${short(head)}`)
     this.#checkTail(truth)
     if (command.kind === 'trim') this.#checkTrim(truth, before.start, nowMs)
-    if (command.kind === 'roll') this.view.check(truth)
+    if (command.kind === 'roll' || command.kind === 'clean') this.view.check(truth)
   }
 
   #cleaningOf(topicId: TopicId): Cleaning {
@@ -286,16 +286,19 @@ export class Truth {
       cleaning.retentionMs = Math.min(cleaning.retentionMs, config.retentionMs)
       if (config.retentionBytes !== Number.POSITIVE_INFINITY) cleaning.isBySize = true
     }
-    cleaning.deleteRetentionMs = Math.min(cleaning.deleteRetentionMs, config.deleteRetentionMs)
+    // What is not compacted has no tombstones.
+    if (config.cleanupPolicy.isCompact)
+      cleaning.deleteRetentionMs = Math.min(cleaning.deleteRetentionMs, config.deleteRetentionMs)
     cleaning.minCompactionLagMs = Math.min(cleaning.minCompactionLagMs, config.minCompactionLagMs)
   }
 
   /** D2: what goes is too old, or beyond the size that is kept, or somebody asked for it. */
-  #checkTrim({ key, head, records, cleaning }: PartitionTruth, from: Offset, nowMs: number): void {
+  #checkTrim(truth: PartitionTruth, from: Offset, nowMs: number): void {
+    const { key, head, records, cleaning } = truth
     const asked = this.deletesAsked.get(`${this.names.get(key.topicId)}/${key.partition}`) ?? 0
     if (cleaning.isBySize) return
     for (let offset = Math.max(from, asked); offset < head.start; offset++)
-      if (records[offset]!.timestampMs >= nowMs + this.skewMs - cleaning.retentionMs) {
+      if (records[offset]!.timestampMs >= nowMs + this.skewMs - cleaning.retentionMs && !truth.mayLack(offset, nowMs)) {
         this.history.violate('D2', `${short(key)} was trimmed to ${head.start}, though ${offset} is to be kept`)
         return
       }
@@ -448,10 +451,11 @@ export class Truth {
     const truth = [...this.partitions.values()].find(
       ({ key }) => rowsCollection(key.topicId, key.partition) === collection,
     )
-    // A merge leaves out what lies below the log start; nobody else does.
+    // A merge leaves out what lies below the log start, compaction anything (view.ts); nobody else does.
+    const isCleaned = truth?.cleaning.isCompacted === true && row.isMerged
     const from = row.isMerged ? Math.max(row.first, truth?.head.start ?? 0) : row.first
-    const begin = row.chunks[0]?.base ?? Number.POSITIVE_INFINITY
-    if (truth === undefined || row.last >= truth.hw || begin < row.first || begin > from) {
+    const begin = row.chunks[0]?.base ?? (isCleaned ? row.first : Number.POSITIVE_INFINITY)
+    if (truth === undefined || row.last >= truth.hw || begin < row.first || (begin > from && !isCleaned)) {
       this.history.violate('row.ts', `${collection} has a row ${row.first}..${row.last}`)
       return
     }
@@ -461,7 +465,8 @@ export class Truth {
       if (offset >= row.first) maxMs = Math.max(maxMs, timestampMs)
       if (offset >= truth.head.start) sinceStartMs = Math.max(sinceStartMs, timestampMs)
     }
-    if (row.maxTimestampMs !== maxMs || row.maxTimestampSoFarMs < Math.max(maxMs, sinceStartMs))
+    const isTrue = row.maxTimestampMs === maxMs || (isCleaned && row.maxTimestampMs < maxMs)
+    if (!isTrue || row.maxTimestampSoFarMs < Math.max(maxMs, sinceStartMs))
       this.history.violate('row.ts', `the largest timestamps of row ${row.first}..${row.last} of ${collection}`)
     if (row.isMerged) return
     for (const { ref, base } of row.chunks)

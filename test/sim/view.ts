@@ -1,7 +1,7 @@
 /**
  * What rows and tails name at a moment, and whether it is there: every offset from the log start on has a row that counts or
  * lies in the tail, what that names is durable, and holds the true records (D2, D7). In a compacted topic records may be
- * missing, by the rules of `Cleaning`.
+ * missing (`PartitionTruth.mayLack`).
  */
 import { itemName } from '../../lib/adapters/item-conditions.ts'
 import { tailEntries, tailStart } from '../../lib/core/head.ts'
@@ -11,6 +11,7 @@ import { segmentObjectKey } from '../../lib/core/names.ts'
 import type { ChunkReference } from '../../lib/core/reference.ts'
 import { decodeReference, isInlineReference, segmentOfReference } from '../../lib/core/reference.ts'
 import type { Row } from '../../lib/core/row.ts'
+import { isStaleRow } from '../../lib/core/row.ts'
 import { short, shortRef } from './describe.ts'
 import type { PartitionTruth, Truth } from './truth.ts'
 
@@ -69,10 +70,31 @@ export class View {
         history.violate('D2', `${shortRef(ref)}, which holds ${from} to ${to - 1} of ${short(there.key)}, is gone`)
         return
       }
+    if (there.cleaning.isCompacted) this.#checkKeys(there)
+  }
+
+  /** The last record of each key is there, or it is a tombstone whose time is over, and nothing of its key is there. */
+  #checkKeys(there: PartitionTruth): void {
+    const { history } = this.#truth
+    const offsets = this.#offsetsOf(there)
+    const live = new Map<string, Offset>()
+    for (const offset of offsets) {
+      const { key } = there.records[offset]!
+      if (key !== null) live.set(key, Math.max(offset, live.get(key) ?? -1))
+    }
+    for (const [key, last] of there.keys) {
+      const found = live.get(key)
+      if (last < there.head.start || found === last) continue
+      if (!there.mayLack(last, history.nowMs))
+        history.violate('D2', `the last record of ${key} in ${short(there.key)}, at ${last}, is gone`)
+      else if (found !== undefined)
+        history.violate('K2', `${key} is at ${found} of ${short(there.key)}, though its tombstone at ${last} is gone`)
+      else there.gone.set(key, last)
+    }
   }
 
   /** The offsets that are there to be read. */
-  offsets(there: PartitionTruth): Set<Offset> {
+  #offsetsOf(there: PartitionTruth): Set<Offset> {
     const offsets = new Set<Offset>()
     for (const { ref, base, from, to } of this.#counting(there))
       for (const offset of this.#inside(there, ref))
@@ -85,7 +107,7 @@ export class View {
     return this.#truth.partitions.get(`${topicId}/${partition}`)
   }
 
-  /** R1: each row with the offsets at which it counts, from the end of the log down. */
+  /** R1, K2: each row with the offsets at which it counts, from the end of the log down. */
   *#runs({ key, head }: PartitionTruth): Generator<{ row: Row; first: Offset; last: Offset }> {
     const rows = [...(this.#rows.get(rowsCollection(key.topicId, key.partition))?.values() ?? [])].sort(
       (a, b) => b.last - a.last,
@@ -93,7 +115,7 @@ export class View {
     let below = tailStart(head)
     for (const row of rows) {
       const last = Math.min(row.last, below - 1)
-      if (row.first > last || last < head.start) continue
+      if (row.first > last || last < head.start || isStaleRow(row, head.cleanedTo)) continue
       yield { row, first: row.first, last }
       below = row.first
     }
@@ -153,7 +175,8 @@ export class View {
     for (const { ref, base } of row.chunks)
       for (const record of this.#truth.decode(this.#bytes(there, ref))) {
         const offset = base + record.offset
-        if (offset < next || offset > row.last || !there.isTrue(offset, record)) {
+        const isLate = record.timestampMs > row.maxTimestampMs
+        if (offset < next || offset > row.last || isLate || !there.isTrue(offset, record)) {
           history.violate('D2', `${where} holds ${record.append}.${record.index} at ${offset}, after ${next - 1}`)
           return
         }

@@ -16,8 +16,9 @@ import type { Row } from '../../../lib/core/row.ts'
 import { encodeSegment } from '../../../lib/core/segment.ts'
 import type { SegmentIndex } from '../../../lib/core/segment-index.ts'
 import { decodeSegmentTail } from '../../../lib/core/segment-index.ts'
-import type { Log, LogPorts } from '../../../lib/log/log.ts'
+import type { LogPorts } from '../../../lib/log/log.ts'
 import type { Dice } from '../dice.ts'
+import { SweepUnderWay, sweeping } from '../mutated-stores.ts'
 import type { Process } from '../process.ts'
 import type { Simulation } from '../simulation.ts'
 import { somePlace } from './appends.ts'
@@ -283,7 +284,7 @@ export async function upkeeper(sim: Simulation, dice: Dice, actor: string): Prom
         actor,
         process,
         'sweep',
-        (log) => log.sweep(),
+        (log) => sweeping.run(new SweepUnderWay(), () => log.sweep()),
         (answer) => {
           if (answer.ok && answer.damaged.length > 0)
             sim.history.violate('S1', `the sweep finds ${answer.damaged} damaged`)
@@ -305,9 +306,13 @@ export async function upkeeper(sim: Simulation, dice: Dice, actor: string): Prom
 export async function compactor(sim: Simulation, dice: Dice, actor: string): Promise<void> {
   while (sim.isActive) {
     const { topic, partition } = somePlace(sim, dice)
-    const compact = (log: Log) =>
-      (log as unknown as { compact?: Log['roll'] }).compact?.(topic, partition) ?? log.roll(topic, partition)
-    const work = sim.call(actor, sim.anyProcess(dice), `compact ${topic}/${partition}`, compact, () => undefined)
+    const work = sim.call(
+      actor,
+      sim.anyProcess(dice),
+      `compact ${topic}/${partition}`,
+      (log) => log.compact(topic, partition),
+      () => undefined,
+    )
     if (dice.chance(0.7)) await work
     await untilNextUpkeep(sim, dice)
   }
