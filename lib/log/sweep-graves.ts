@@ -1,7 +1,13 @@
 /** What deleted topics left: their tails and rows name segments, which are noted for the sweep; the rest goes at once, since nobody reads it again. */
 import type { HeadKey } from '../core/head.ts'
 import type { Grave, Item } from '../core/items.ts'
-import { gravesCollection, inlineCollection, producersCollection, rowsCollection } from '../core/items.ts'
+import {
+  compactionKey,
+  gravesCollection,
+  inlineCollection,
+  producersCollection,
+  rowsCollection,
+} from '../core/items.ts'
 import type { SegmentId, TopicId } from '../core/names.ts'
 import type { ChunkReference } from '../core/reference.ts'
 import { isInlineReference, segmentOfReference } from '../core/reference.ts'
@@ -42,6 +48,11 @@ async function emptyPartition(context: Context, key: HeadKey): Promise<void> {
     await noteCandidates(context, segmentsOf(items.map(({ version, value }) => ({ version, row: parseRow(value) }))))
     await removeItems(context, items)
   }
+  const compaction =
+    head?.cleanedTo === undefined
+      ? undefined
+      : await context.persist(() => context.metadata.get(compactionKey(topicId, partition)))
+  if (compaction !== undefined) await removeItems(context, [compaction])
   for (const collection of [inlineCollection(topicId, partition), producersCollection(topicId, partition)])
     for await (const items of pages(context, collection)) await removeItems(context, items)
 }
