@@ -357,7 +357,7 @@ const sweep: readonly Permission[] = [
   {
     actions: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'],
     on: items('candidates'),
-    why: 'A candidate is forgotten with its object, or noted to be looked at again.',
+    why: 'A note loses the segments that are gone, and goes with the last of them; another is made of what is to be looked at again.',
     rarely: superseded,
   },
   {
@@ -367,6 +367,12 @@ const sweep: readonly Permission[] = [
     rarely: superseded,
   },
   { actions: ['dynamodb:Query'], on: items('rows/*'), why: 'What rows name stays.', rarely: superseded },
+  {
+    actions: ['dynamodb:PutItem'],
+    on: items('rows/*'),
+    why: 'A row is put again, as it is, before a segment goes that was written for the same run (S3).',
+    rarely: 'A run was compacted, or written twice.',
+  },
   {
     actions: ['dynamodb:Query', 'dynamodb:DeleteItem', 'dynamodb:GetItem'],
     on: items('rows/*', 'inline/*', 'producers/*'),
