@@ -39,6 +39,10 @@ process.exitCode = await runCli(
       const { openVerifier } = await import('./verifier.ts')
       return openVerifier(place, process.env.AWS_ENDPOINT_URL)
     },
+    async backUp(dataDir, to) {
+      const { backUp } = await import('./backup.ts')
+      return backUp(dataDir, to)
+    },
     // Loaded when it is wanted: a client has no use for a server, and should start at once.
     async startServer(options) {
       const { startServer } = await import('./server.ts')

@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from 'commander'
 import { HighwaterError } from '../client/highwater.ts'
+import { addBackup } from './backup.ts'
 import { addConsume } from './consume.ts'
 import { addCost } from './cost.ts'
 import { addGroups } from './groups.ts'
@@ -59,6 +60,7 @@ export function programOf(io: CliIo, given: CliGiven): Command {
   addOffsets(program, io)
   addKeys(program, io, given)
   addVerify(program, io, given)
+  addBackup(program, io, given)
   addCost(program, io)
   for (const command of allCommands(program)) command.copyInheritedSettings(program).exitOverride()
   return program

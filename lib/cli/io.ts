@@ -70,6 +70,14 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
+/** A copy of a data directory. */
+export interface BackedUp {
+  readonly objects: number
+  readonly objectsCopied: number
+  readonly bytesCopied: number
+  readonly metadataBytes: number
+}
+
 /** What functions/ gives besides the streams. */
 export interface CliGiven {
   readonly version: string
@@ -79,6 +87,8 @@ export interface CliGiven {
   openKeys(place: KeyStorePlace): Promise<KeyStore>
   /** The same for this one. */
   openVerifier(place: VerifyPlace): Promise<VerifySource>
+  /** And for this. */
+  backUp(dataDir: string, to: string): Promise<BackedUp>
 }
 
 /** A command that cannot go on, for a reason that the user can do something about: one sentence. */

@@ -205,11 +205,9 @@ async function asked<Value extends object>(work: () => Promise<Value>) {
   }
 }
 
-function unrefused<Value extends { readonly ok: true }>(
-  answer: Value | { readonly ok: false; readonly message: string },
-): Value {
-  if (!answer.ok) throw new CliError(answer.message, exitCodes.unverified)
-  return answer
+function unrefused<Answer extends { readonly ok: boolean }>(answer: Answer): Extract<Answer, { readonly ok: true }> {
+  if (answer.ok) return answer as Extract<Answer, { readonly ok: true }>
+  throw new CliError((answer as unknown as { readonly message: string }).message, exitCodes.unverified)
 }
 
 /** Whatever keeps it from its work is no damage that was found: 2, as a question that was asked wrongly. */

@@ -50,6 +50,7 @@ export const noServer: CliGiven = {
   startServer: () => Promise.reject(new Error('no server was to be started')),
   openKeys: () => Promise.reject(new Error('no store was to be opened')),
   openVerifier: () => Promise.reject(new Error('no store was to be opened')),
+  backUp: () => Promise.reject(new Error('nothing was to be copied')),
 }
 
 export function createTerminal(options: HarnessOptions = {}) {

@@ -81,7 +81,7 @@ async function makeDurably(disk: Disk, directory: string): Promise<void> {
  * Node has no file locks, SQLite does: an exclusive transaction on an empty database, never ended. The system releases it
  * with the process, however that ends.
  */
-function takeLock(directory: string): DatabaseSync {
+export function takeLock(directory: string): DatabaseSync {
   const lock = new DatabaseSync(join(directory, 'lock'), { timeout: 0 })
   try {
     lock.exec('BEGIN EXCLUSIVE')
