@@ -1,13 +1,17 @@
-/** `highwater cost`: what a load would cost on AWS in a month, by the arithmetic of the engine's requests and the list prices. Asks nobody. */
+/**
+ * `highwater cost`: what a running log costs, as its server counts; or, with `--estimate`, what a load would cost on AWS in a month, by
+ * the arithmetic of the engine's requests and the list prices, asking nobody.
+ */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { billOf, sumOf } from '../core/cost.ts'
 import { type Estimate, type EstimatedLoad, estimateOf } from '../core/estimate.ts'
 import { type Placement, placements } from '../core/placement.ts'
 import { type PriceName, prices } from '../core/prices.ts'
 import { CliError, type CliIo, exitCodes, Output } from './io.ts'
-import { wholeNumber } from './options.ts'
+import { liveCostText } from './live-cost.ts'
+import { connect, type ServerOptions, wholeNumber, withServer } from './options.ts'
 
-interface CostFlags {
+interface CostFlags extends ServerOptions {
   readonly estimate?: boolean
   readonly recordsPerSecond?: number
   readonly recordBytes: number
@@ -22,10 +26,11 @@ interface CostFlags {
 const dayMs = 86_400_000
 
 export function addCost(program: Command, io: CliIo): void {
-  program
-    .command('cost')
-    .description('Estimate what a load costs on AWS in a month of 730 hours, without free tiers.')
-    .option('--estimate', 'reckon it from the load that the other options describe')
+  withServer(program.command('cost'))
+    .description(
+      'Show what a running log costs, by topic and operation, or estimate what a load would, in a month of 730 hours on AWS, without free tiers.',
+    )
+    .option('--estimate', 'reckon it from the load that the other options describe, without a server')
     .option('--records-per-second <number>', 'all producers together; 0.1 is one in ten seconds', parseRate)
     .option(
       '--record-bytes <number>',
@@ -41,7 +46,14 @@ export function addCost(program: Command, io: CliIo): void {
     .option('--json', 'as one JSON object')
     .action(async (flags: CostFlags) => {
       const { recordsPerSecond } = flags
-      if (flags.estimate !== true) throw new CliError('Only estimates can be made so far: --estimate.', exitCodes.usage)
+      if (flags.estimate !== true) {
+        if (recordsPerSecond !== undefined)
+          throw new CliError('A load is described for an estimate: --estimate.', exitCodes.usage)
+        const report = await connect(flags, io).admin.cost()
+        const text = flags.json ? `${JSON.stringify(report, null, 2)}\n` : liveCostText(report)
+        await new Output(io.stdout).write(text)
+        return
+      }
       if (recordsPerSecond === undefined) throw new CliError('An estimate needs --records-per-second.', exitCodes.usage)
       const load: EstimatedLoad = {
         recordsPerSecond,

@@ -1,5 +1,7 @@
 /** Topics, their partitions, and API keys: the administrative part of the client. */
 import type { ApiKey, Work } from '../core/api-key.ts'
+import type { CostReport } from '../core/cost-report.ts'
+import { costOf, type SaidCost } from './cost.ts'
 import { GroupAdmin } from './group-admin.ts'
 import { type OffsetAtTime, type Offsets, offsetAtOrAfter, offsetsOf } from './offsets.ts'
 import { type Ask, jsonOf, type Transport } from './transport.ts'
@@ -272,6 +274,18 @@ export class Admin {
    */
   async revokeApiKey(id: string): Promise<void> {
     await this.#change('DELETE', ['api-keys', id])
+  }
+
+  /**
+   * What requests to the stores and storage cost, by topic and operation, over the server's last hour and projected for a month, priced as
+   * on AWS. NOT_FOUND where the log runs as functions: none of them knows what the others do.
+   *
+   * @example
+   * const { usdPerMonth, storageUsdPerMonth, used } = await highwater.admin.cost()
+   * console.log(usdPerMonth + storageUsdPerMonth, used[0]?.topic, used[0]?.operation)
+   */
+  async cost(): Promise<CostReport> {
+    return costOf(await this.#read<SaidCost>({ method: 'GET', path: ['cost'] }))
   }
 
   /** The cluster's id is part of the paths; it never changes. */
