@@ -3,10 +3,12 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import {
   type ChunkToPlace,
+  chunksToCompress,
   inlineBytesMax,
   inlineChunkCost,
   inlineChunksMax,
   inlineItemOverheadBytes,
+  inlineWriteUnits,
   placeChunks,
   segmentCost,
 } from '../../lib/core/placement.ts'
@@ -53,6 +55,30 @@ test("a topic's own wish wins, up to what an item can hold", () => {
   assert.deepEqual(placeChunks([inline(inlineBytesMax)], listPrices), [true])
   assert.deepEqual(placeChunks([inline(inlineBytesMax + 1)], listPrices), [false])
   assert.deepEqual(placeChunks([inline(9), { sizeBytes: 1, placement: 'segment' }], listPrices), [true, false])
+})
+
+test('compression is tried where it could save a write unit, or make an item of what would be an object', () => {
+  const tried = (...chunks: ChunkToPlace[]) => chunksToCompress(chunks, listPrices)
+  assert.deepEqual([inlineWriteUnits(1), inlineWriteUnits(kib(1)), inlineWriteUnits(kib(1) + 1)], [1, 1, 2])
+  // One unit is the least there is.
+  assert.deepEqual(tried(auto(kib(1))), [false])
+  assert.deepEqual(tried(auto(kib(1) + 1)), [true])
+  // An eighth of it is the largest that one chunk may have inline.
+  assert.deepEqual(tried(auto(8 * kib(4))), [true])
+  assert.deepEqual(tried(auto(8 * kib(4) + 1)), [false])
+  // Four may be saved, five are cheaper in one object whatever becomes of them.
+  assert.deepEqual(tried(...Array(4).fill(auto(2_000))), Array(4).fill(true))
+  assert.deepEqual(tried(...Array(5).fill(auto(2_000))), Array(5).fill(false))
+  assert.deepEqual(tried(auto(2_000), auto(500)), [true, false])
+})
+
+test('compression is not tried for what goes into an object anyway, and always for what its topic wants inline', () => {
+  const tried = (...chunks: ChunkToPlace[]) => chunksToCompress(chunks, listPrices)
+  assert.deepEqual(tried({ sizeBytes: 2_000, placement: 'segment' }, auto(2_000)), [false, false])
+  assert.deepEqual(tried(auto(inlineBytesMax + 1), auto(2_000)), [false, false])
+  const inline = (sizeBytes: number): ChunkToPlace => ({ sizeBytes, placement: 'inline' })
+  assert.deepEqual(tried(inline(inlineBytesMax), inline(kib(1)), auto(inlineBytesMax)), [true, false, false])
+  assert.deepEqual(tried(inline(inlineBytesMax + 1)), [false])
 })
 
 test('with other prices the break-even moves: free writes take all to items, as far as a flush may have them', () => {
