@@ -12,6 +12,7 @@ const nowMs = 1_000_000
 const policy: MergePolicy = { rowsMin: 3, bytesMin: 10_000, bytesMax: 1_000, quietMs: 100, ageMs: nowMs }
 
 interface RowOptions {
+  readonly cleanedTo?: number
   readonly bytes?: number
   readonly isMerged?: boolean
   readonly writtenMs?: EpochMs
@@ -21,12 +22,13 @@ interface RowOptions {
 function stored(
   first: number,
   last: number,
-  { bytes = 100, isMerged = false, writtenMs = 0, ...inline }: RowOptions = {},
+  { bytes = 100, isMerged = false, writtenMs = 0, cleanedTo, ...inline }: RowOptions = {},
 ): StoredRow {
   const segment = segmentIdAt(writtenMs, () => 0.5)
   const ref = encodeReference({ segment, position: 8, lengthBytes: bytes, maxTimestampMs: -1, ...inline })
   const times = { maxTimestampMs: -1, maxTimestampSoFarMs: -1 }
-  return { version: `${first}`, row: { first, last, chunks: [{ ref, base: first }], isMerged, ...times } }
+  const clean = cleanedTo === undefined ? {} : { cleanedTo }
+  return { version: `${first}`, row: { first, last, chunks: [{ ref, base: first }], isMerged, ...times, ...clean } }
 }
 
 /** Rows newest first, until no more are wanted. */
@@ -53,6 +55,26 @@ describe('a merge plan', () => {
   test('is there from so many bytes on, though the rows are few', () => {
     assert.equal(planOf(fresh(2, { bytes: 299 }), { bytesMin: 600 }).run, undefined)
     assert.deepEqual(planOf(fresh(2, { bytes: 300 }), { bytesMin: 600 }).run, ['0-9', '10-19'])
+  })
+
+  test('leaves alone what compaction has cleaned, or begun to, and what reaches into it', () => {
+    const four = fresh(4)
+    const clean = stored(0, 9, { cleanedTo: 10 })
+    assert.deepEqual(planOf([...four.slice(0, 3), clean]).run, ['10-19', '20-29', '30-39'])
+    assert.equal(planOf([stored(40, 49, { cleanedTo: 50 }), ...four]).run, undefined)
+    assert.deepEqual(planOf(four, { floor: 10 }).run, ['10-19', '20-29', '30-39'])
+    assert.equal(planOf(four, { floor: 11 }).run, undefined)
+  })
+
+  test('does not remove a clean row that another covers: if that one becomes stale, it counts (K2)', () => {
+    const over = stored(0, 29)
+    assert.deepEqual(planOf([over, stored(10, 19), stored(0, 9)]).shadowed, ['10-19', '0-9'])
+    assert.deepEqual(planOf([over, stored(10, 19, { cleanedTo: 20 }), stored(0, 9)]).shadowed, ['0-9'])
+  })
+
+  test('takes no more offsets than a pass of compaction may', () => {
+    assert.deepEqual(planOf(fresh(5), { offsetsMax: 30 }).run, ['0-9', '10-19', '20-29'])
+    assert.deepEqual(planOf(fresh(5), { offsetsMax: 1_000 }).run?.length, 5)
   })
 
   test('leaves out the newest rows that are too young, and nothing older than them (U1)', () => {

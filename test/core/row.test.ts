@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { type SegmentId, segmentIdFloor } from '../../lib/core/names.ts'
 import { type ChunkReference, encodeReference } from '../../lib/core/reference.ts'
-import { findInRows, parseRow, type Row, rowThatCounts } from '../../lib/core/row.ts'
+import { findInRows, isStaleRow, parseRow, type Row, rowThatCounts } from '../../lib/core/row.ts'
 
 const refs = Array.from({ length: 100 }, (_, index) =>
   encodeReference({ segment: segmentIdFloor(index) as SegmentId, position: 8, lengthBytes: 61, maxTimestampMs: -1 }),
@@ -124,13 +124,27 @@ describe('an append whose answer got lost', () => {
   })
 })
 
+describe('a row that lies wholly below what is clean', () => {
+  test('counts only if it is as clean itself (K2)', () => {
+    assert.equal(isStaleRow({ last: 9 }, undefined), false)
+    assert.equal(isStaleRow({ last: 9 }, 9), false)
+    assert.equal(isStaleRow({ last: 9 }, 10), true)
+    assert.equal(isStaleRow({ last: 9, cleanedTo: 10 }, 10), false)
+    assert.equal(isStaleRow({ last: 9, cleanedTo: 10 }, 11), true)
+    assert.equal(isStaleRow({ last: 9, cleanedTo: 12 }, 11), false)
+    // One that reaches beyond holds all that was committed, tombstones too.
+    assert.equal(isStaleRow({ last: 30 }, 11), false)
+  })
+})
+
 describe('a stored row', () => {
   const stored = () => JSON.parse(JSON.stringify(row(5, 9)))
 
   test('is read as it was written, also when a merge left it empty or without its first offsets', () => {
     const merged = { ...row(5, 9, true), chunks: [] as Row['chunks'] }
     const thinned = { ...row(5, 9, true), chunks: [{ ref: refs[1]!, base: 7 }] }
-    for (const good of [row(0, 0), row(5, 9), row(5, 9, true), merged, thinned])
+    const clean = { ...row(5, 9, true), cleanedTo: 10 }
+    for (const good of [row(0, 0), row(5, 9), row(5, 9, true), merged, thinned, clean])
       assert.deepEqual(parseRow(JSON.parse(JSON.stringify(good))), good)
   })
 
@@ -142,6 +156,8 @@ describe('a stored row', () => {
       [{ ...stored(), last: 2 ** 53 }, /no run of offsets/],
       [{ ...stored(), first: -1 }, /no run of offsets/],
       [{ ...stored(), isMerged: 1 }, /isMerged/],
+      [{ ...stored(), cleanedTo: 9 }, /cleaned to 9, not beyond 9/],
+      [{ ...stored(), cleanedTo: null }, /cleaned to/],
       [{ ...stored(), maxTimestampMs: 5 }, /beyond the largest/],
       [{ ...stored(), maxTimestampSoFarMs: 'x' }, /timestamp/],
       [{ ...stored(), chunks: {} }, /no chunks/],
