@@ -27,6 +27,28 @@ export const noteBytesPerSegment = 22
 /** More inline chunks in one flush would make more requests than an object is worth. */
 export const inlineChunksMax = 16
 
+/** What compression is hoped to leave of a chunk: JSON becomes a fifth to a half, and repeats itself more in a larger one. */
+const compressedShare = 1 / 8
+
+/**
+ * For each chunk, whether to try and compress it before it is placed: where that could save write units of its item, or make one of what
+ * would be an object.
+ */
+export function chunksToCompress(chunks: readonly ChunkToPlace[], prices: PriceList): readonly boolean[] {
+  const hoped = chunks.map(({ sizeBytes, placement }) => ({
+    // Beyond what an item may have it stays an object: nobody compresses megabytes on the way in.
+    sizeBytes: sizeBytes > inlineBytesMax ? sizeBytes : Math.ceil(sizeBytes * compressedShare),
+    placement,
+  }))
+  const areInline = placeChunks(hoped, prices)
+  return chunks.map(({ sizeBytes }, index) => areInline[index] === true && inlineWriteUnits(sizeBytes) > 1)
+}
+
+/** Write units of a chunk as an item. */
+export function inlineWriteUnits(sizeBytes: number): number {
+  return Math.ceil((sizeBytes + inlineItemOverheadBytes) / writeUnitBytes)
+}
+
 /** For each chunk, whether it goes inline. */
 export function placeChunks(chunks: readonly ChunkToPlace[], prices: PriceList): readonly boolean[] {
   const mustObject = ({ sizeBytes, placement }: ChunkToPlace) => placement === 'segment' || sizeBytes > inlineBytesMax
@@ -40,9 +62,8 @@ export function placeChunks(chunks: readonly ChunkToPlace[], prices: PriceList):
 /** In US dollars: put, read to merge, read again and deleted. */
 export function inlineChunkCost(sizeBytes: number, prices: PriceList): number {
   const itemBytes = sizeBytes + inlineItemOverheadBytes
-  const writeUnits = Math.ceil(itemBytes / writeUnitBytes)
   // A query is billed by the bytes of all it reads, not item by item.
-  return 2 * writeUnits * prices.dynamoDbWrite + 2 * (itemBytes / readUnitBytes) * prices.dynamoDbRead
+  return 2 * inlineWriteUnits(sizeBytes) * prices.dynamoDbWrite + 2 * (itemBytes / readUnitBytes) * prices.dynamoDbRead
 }
 
 /** In US dollars, the same for a segment, whatever it holds. */

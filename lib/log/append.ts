@@ -80,7 +80,7 @@ export async function appendChecked(
     headers: checked.headers,
     recordCount: checked.recordCount,
     maxTimestampMs: checked.maxTimestampMs,
-    placement: effectiveConfig(topic).chunkPlacement,
+    config: effectiveConfig(topic),
     ...(identity.producer === undefined ? {} : { producer: identity.producer }),
     ...(options.expectedOffset === undefined ? {} : { expectedOffset: options.expectedOffset }),
     ...(options.leaderEpoch === undefined ? {} : { leaderEpoch: options.leaderEpoch }),

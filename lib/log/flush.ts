@@ -10,15 +10,15 @@ import type { InlineItem, Item } from '../core/items.ts'
 import { inlineKey } from '../core/items.ts'
 import type { EpochMs, Offset, SegmentId } from '../core/names.ts'
 import { segmentIdAt, segmentIdTimeMs, segmentObjectKey } from '../core/names.ts'
-import type { Placement } from '../core/placement.ts'
-import { placeChunks } from '../core/placement.ts'
+import { chunksToCompress, inlineWriteUnits, placeChunks } from '../core/placement.ts'
 import { listPrices } from '../core/prices.ts'
 import type { BatchHeader } from '../core/record-batch.ts'
-import { rebaseBatch } from '../core/record-batch.ts'
+import { readBatchHeader, rebaseBatch } from '../core/record-batch.ts'
 import type { ChunkReference } from '../core/reference.ts'
 import { encodeReference } from '../core/reference.ts'
 import type { SegmentChunkInput, SegmentPlan } from '../core/segment.ts'
 import { encodeSegment } from '../core/segment.ts'
+import type { EffectiveConfig } from '../core/topic.ts'
 import { sharesOf } from '../core/usage.ts'
 import type { ItemWrite } from '../ports.ts'
 import { commitUnits } from './commit.ts'
@@ -28,6 +28,7 @@ import type { Context } from './context.ts'
 import { headKeyText } from './context.ts'
 import type { Observer } from './observer.ts'
 import type { PartitionQueue } from './partition-queue.ts'
+import { rewriteChunk } from './rewrite-run.ts'
 
 /** An append, checked, on its way to a segment. */
 export interface PendingAppend {
@@ -37,8 +38,8 @@ export interface PendingAppend {
   readonly headers: readonly (BatchHeader & { readonly position: number })[]
   readonly recordCount: number
   readonly maxTimestampMs: EpochMs
-  /** What its topic wants. */
-  readonly placement: Placement
+  /** What its topic wants: where it is placed, and whether it is compressed there. */
+  readonly config: EffectiveConfig
   readonly producer?: UnitProducer
   readonly expectedOffset?: Offset
   readonly leaderEpoch?: number
@@ -57,6 +58,8 @@ interface Chunk {
   recordCount: number
   sizeBytes: number
   maxTimestampMs: EpochMs
+  /** Its batches as the last upload stored them, base offsets relative to the chunk. */
+  stored: readonly Uint8Array[]
 }
 
 interface Unit extends CommitUnit {
@@ -107,7 +110,7 @@ function gatherChunks(appends: readonly PendingAppend[]): Chunk[] {
     const text = headKeyText(append.key)
     let chunk = isOwn ? undefined : shared.get(text)
     if (chunk === undefined) {
-      chunk = { key: append.key, appends: [], recordCount: 0, sizeBytes: 0, maxTimestampMs: -1 }
+      chunk = { key: append.key, appends: [], recordCount: 0, sizeBytes: 0, maxTimestampMs: -1, stored: [] }
       chunks.push(chunk)
       if (!isOwn) shared.set(text, chunk)
     }
@@ -224,11 +227,8 @@ type Uploaded = { readonly ref: ChunkReference } | { readonly failure: Refusal }
 
 /** Makes each chunk durable where it is cheapest; each resolves when its bytes are. */
 function upload(context: Context, chunks: readonly Chunk[], above: SegmentId | ''): readonly Promise<Uploaded>[] {
-  const inputs = chunks.map(chunkInput)
-  const areInline = placeChunks(
-    chunks.map(({ appends, sizeBytes }) => ({ sizeBytes, placement: appends[0]?.placement ?? 'auto' })),
-    listPrices,
-  )
+  const { inputs, areInline } = placed(context, chunks)
+  for (const [index, input] of inputs.entries()) chunkAt(chunks, index).stored = input.batches
   const inSegment = inputs.filter((_, index) => areInline[index] !== true)
   const plan = inSegment.length === 0 ? undefined : encodeSegment(inSegment, context.codecs)
   const segment = plan === undefined ? undefined : putShared(context, inSegment, plan, above)
@@ -239,6 +239,35 @@ function upload(context: Context, chunks: readonly Chunk[], above: SegmentId | '
     if (segment === undefined || place === undefined) throw new Error('a segment plan without one of its chunks')
     return uploaded(segment.then((id) => encodeReference({ segment: id, ...place })))
   })
+}
+
+/** The chunks as they are stored, and which of them inline: those compressed where that saves write units. In an object the next merge does it. */
+function placed(
+  context: Context,
+  chunks: readonly Chunk[],
+): { readonly inputs: readonly SegmentChunkInput[]; readonly areInline: readonly boolean[] } {
+  const given = chunks.map(chunkInput)
+  const sized = chunks.map(({ appends, sizeBytes }) => ({
+    sizeBytes,
+    placement: appends[0]?.config.chunkPlacement ?? 'auto',
+  }))
+  const worthTrying = chunksToCompress(sized, listPrices)
+  const batches = given.map(({ batches }, index) => {
+    const { appends } = chunkAt(chunks, index)
+    const config = appends[0]?.config
+    const isUncompressed = appends.some(({ headers }) => headers.some(({ compression }) => compression === 'none'))
+    if (config === undefined || !isUncompressed || worthTrying[index] !== true) return batches
+    const rewritten = rewriteChunk(context, config, batches) ?? batches
+    return inlineWriteUnits(bytesOf(rewritten)) < inlineWriteUnits(bytesOf(batches)) ? rewritten : batches
+  })
+  const areInline = placeChunks(
+    sized.map(({ placement }, index) => ({ placement, sizeBytes: bytesOf(batches[index] ?? []) })),
+    listPrices,
+  )
+  const inputs = given.map((input, index) =>
+    areInline[index] === true ? { ...input, batches: batches[index] ?? input.batches } : input,
+  )
+  return { inputs, areInline }
 }
 
 async function uploaded(put: Promise<ChunkReference>): Promise<Uploaded> {
@@ -303,13 +332,17 @@ async function putInline(context: Context, chunk: SegmentChunkInput, above: Segm
 export function concatenated(parts: readonly Uint8Array[]): Uint8Array {
   const [only] = parts
   if (parts.length === 1 && only !== undefined) return only
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
+  const whole = new Uint8Array(bytesOf(parts))
   let at = 0
   for (const part of parts) {
     whole.set(part, at)
     at += part.byteLength
   }
   return whole
+}
+
+function bytesOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.byteLength, 0)
 }
 
 /** Above the fence that overtook an earlier one, whatever this clock says. */
@@ -390,22 +423,19 @@ async function nextCommit(context: Context, key: HeadKey, waitMs: number): Promi
 /** Tells every append of the unit, and hands its bytes to readers of this process who wait for them. */
 function settleUnit(context: Context, { chunk, ref }: Unit, outcome: CommitOutcome): void {
   if (outcome.kind === 'committed' && !outcome.isDuplicate && context.commits.isWatched(chunk.key))
-    context.chunkCache.keep(ref, withAbsoluteOffsets(chunk, outcome.base))
+    context.chunkCache.keep(ref, withAbsoluteOffsets(chunk.stored, outcome.base))
   settleChunk(context, chunk, outcome)
 }
 
 /** A copy, made only for those who wait: a store may still hold the buffers that it was given. */
-function withAbsoluteOffsets(chunk: Chunk, base: Offset): Uint8Array {
-  const bytes = new Uint8Array(chunk.sizeBytes)
-  let at = 0
-  let next = base
-  for (const append of chunk.appends) {
-    bytes.set(append.bytes, at)
-    for (const header of append.headers) {
-      rebaseBatch(bytes, at + header.position, next)
-      next += header.recordCount
-    }
-    at += append.bytes.byteLength
+function withAbsoluteOffsets(stored: readonly Uint8Array[], base: Offset): Uint8Array {
+  const whole = concatenated(stored)
+  const bytes = stored.length === 1 ? whole.slice() : whole
+  for (let at = 0; at < bytes.byteLength; ) {
+    const read = readBatchHeader(bytes, at)
+    if (!read.ok) throw new Error(`a chunk that was committed is damaged at byte ${at}: ${read.message}`)
+    rebaseBatch(bytes, at, base + read.header.baseOffset)
+    at += read.header.sizeBytes
   }
   return bytes
 }

@@ -1,4 +1,7 @@
-/** A run's batches anew (lib/core/batch-rewrite.ts), some at a time: compression is synchronous, and whoever shares the process wants a turn. */
+/**
+ * Batches anew (lib/core/batch-rewrite.ts): those of a run, some at a time, since compression is synchronous and whoever shares the process
+ * wants a turn; and those of a small chunk on its way to the store.
+ */
 import type { Rewrite } from '../core/batch-rewrite.ts'
 import { recordsBytesTargetMax, rewriteBatches } from '../core/batch-rewrite.ts'
 import type { EffectiveConfig } from '../core/topic.ts'
@@ -22,16 +25,8 @@ export async function rewriteRun(
   batches: Uint8Array[],
   keep?: Rewrite['keep'],
 ): Promise<RewrittenRun> {
-  const { mergeCompression: compression } = config
-  if (compression === 'none' && keep === undefined) return { batches, removed: 0 }
-  const rewrite: Rewrite = {
-    compression,
-    compressionLevel: config.compressionLevels[compression],
-    decompressedBytesMax: context.settings.decompressedBytesMax,
-    // Who takes no larger batch in takes none out of the store either.
-    recordsBytesTarget: Math.min(recordsBytesTargetMax, config.messageBytesMax),
-    ...(keep === undefined ? {} : { keep }),
-  }
+  if (config.mergeCompression === 'none' && keep === undefined) return { batches, removed: 0 }
+  const rewrite = { ...rewriteOf(context, config), ...(keep === undefined ? {} : { keep }) }
   const rewritten: Uint8Array[] = []
   let removed = 0
   while (batches.length > 0) {
@@ -41,6 +36,30 @@ export async function rewriteRun(
     await context.clock.sleep(0)
   }
   return { batches: rewritten, removed }
+}
+
+/** A chunk's batches as a merge would make them; undefined where it would leave them. Relative base offsets stay. */
+export function rewriteChunk(
+  context: Context,
+  config: EffectiveConfig,
+  batches: readonly Uint8Array[],
+): readonly Uint8Array[] | undefined {
+  if (config.mergeCompression === 'none') return undefined
+  const rewritten = rewriteBatches(batches, rewriteOf(context, config), context.codecs)
+  return rewritten.isChanged ? rewritten.batches : undefined
+}
+
+function rewriteOf(
+  { settings }: Context,
+  { mergeCompression, compressionLevels, messageBytesMax }: EffectiveConfig,
+): Rewrite {
+  return {
+    compression: mergeCompression,
+    compressionLevel: compressionLevels[mergeCompression],
+    decompressedBytesMax: settings.decompressedBytesMax,
+    // Who takes no larger batch in takes none out of the store either.
+    recordsBytesTarget: Math.min(recordsBytesTargetMax, messageBytesMax),
+  }
 }
 
 /** From the front of a list, at least one and as many as `bytes` hold. */

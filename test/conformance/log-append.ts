@@ -8,6 +8,7 @@ import type { StoresFactory } from './log-fixture.ts'
 import {
   append,
   appended,
+  asSent,
   batchOf,
   bytesOf,
   createTopic,
@@ -45,7 +46,7 @@ export function appendSuite(name: string, factory: StoresFactory): void {
     for (const compression of compressionTypes)
       it(`a batch compressed with ${compression} is stored and served as it was given`, () =>
         withLog(factory, async ({ log }) => {
-          await createTopic(log)
+          await createTopic(log, 1, compression === 'none' ? asSent : {})
           await appended(log, ['first'])
           const given = batchOf(['x'.repeat(1000), 'y'], { compression })
           const copy = given.slice()

@@ -4,7 +4,7 @@ import type { TopicId } from '../../lib/core/names.ts'
 import type { FetchManyRequest, PolledPartition } from '../../lib/log/group-api.ts'
 import type { Log } from '../../lib/log/log.ts'
 import type { StoresFactory } from './log-fixture.ts'
-import { appended, createTopic, recordsOf, refusedWith, textOf, withLog } from './log-fixture.ts'
+import { appended, asSent, createTopic, recordsOf, refusedWith, textOf, withLog } from './log-fixture.ts'
 
 type Asked = FetchManyRequest['partitions'][number]
 
@@ -93,7 +93,7 @@ export function fetchManySuite(name: string, factory: StoresFactory): void {
 
     it('the limit of bytes is for all of them: a full partition leaves room for the others, and what one does not need the others get', () =>
       withLog(factory, async ({ log }) => {
-        await createTopic(log, 3)
+        await createTopic(log, 3, asSent)
         const large = 'x'.repeat(10_000)
         for (let index = 0; index < 30; index++) await appended(log, [large], { partition: 0 })
         for (let index = 0; index < 30; index++) await appended(log, [large], { partition: 1 })
@@ -205,7 +205,7 @@ export function fetchManySuite(name: string, factory: StoresFactory): void {
       withLog(
         factory,
         async ({ log, another }) => {
-          await createTopic(log, 3)
+          await createTopic(log, 3, asSent)
           const writer = another()
           const waiting = fetched(log, { partitions: from(3), waitMs: 20_000, bytesMin: 5_000 })
           for (let index = 0; index < 5; index++) {

@@ -119,6 +119,9 @@ export function append(
   return log.append({ topic, partition, batches: batchOf(values), ...rest })
 }
 
+/** Topic configs under which batches are stored as they come, whatever compression would save. */
+export const asSent = { 'merge.compression.type': 'producer' }
+
 /** The base offset of an append that must succeed. */
 export async function appended(
   log: Log,

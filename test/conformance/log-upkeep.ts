@@ -5,7 +5,7 @@ import { gravesCollection, inlineCollection, rowsCollection } from '../../lib/co
 import type { Settings } from '../../lib/core/settings.ts'
 import type { Log } from '../../lib/log/log.ts'
 import type { StoresFactory, World } from './log-fixture.ts'
-import { appended, batchOf, recordsOf, textOf, withLog } from './log-fixture.ts'
+import { appended, asSent, batchOf, recordsOf, textOf, withLog } from './log-fixture.ts'
 
 const eager: Partial<Settings> = { mergeRowsMin: 2, mergeQuietMs: 0, sweepAgeMs: 1_000 }
 const dayMs = 86_400_000
@@ -233,7 +233,7 @@ export function upkeepSuite(name: string, factory: StoresFactory): void {
 
     specify('of a deleted topic nothing is left but its grave', async (world) => {
       const { log, clock, stores } = world
-      const id = await createTopic(log, { 'chunk.placement': 'auto' })
+      const id = await createTopic(log, { 'chunk.placement': 'auto', ...asSent })
       await fill(world, 40)
       await appended(log, ['x'.repeat(20_000)])
       await log.deleteTopic('orders')
