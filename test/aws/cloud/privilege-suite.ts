@@ -4,12 +4,11 @@
  * the keys of items.
  */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { type FunctionName, permissionsOf } from '../../../infra/permissions.ts'
 import type { Cloud } from './cloud.ts'
 import type { Asked } from './recorder.ts'
-import type { DeployedFunction, Stack, Template } from './stack.ts'
+import { accessKeyOf, type DeployedFunction, type Stack, type Template } from './stack.ts'
 
 /** One action on one kind of thing. */
 interface Allowed {
@@ -65,12 +64,6 @@ export function privilegeSuite(
         }
     })
   })
-}
-
-/** MiniStack gives each function credentials of its own, made of what it is. */
-function accessKeyOf({ arn, role }: DeployedFunction): string {
-  const digest = createHash('sha256').update(`${arn}:${role}`).digest('hex')
-  return `ASIA${digest.slice(0, 16).toUpperCase()}`
 }
 
 function placeOf({ bucket, table }: Stack, { resource }: Asked): string {

@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
+import type { UnitReckoner } from './units.ts'
 
 /** A request to S3 or DynamoDB. A transaction is one for each of its writes, as IAM sees it. */
 export interface Asked {
@@ -19,7 +20,7 @@ export interface Asked {
   /** DynamoDB: the partition keys of the items. */
   readonly keys: readonly string[]
   readonly status: number
-  /** DynamoDB: what the whole request was billed, where the engine was asked; of a transaction on its first entry only. */
+  /** DynamoDB: what the whole request is billed, where that was asked of the engine, or reckoned; of a transaction on its first entry only. */
   readonly units: number
   /** The wire's own name of the request: `PUT`, `UpdateItem`, `TransactWriteItems`. The same for all entries of one. */
   readonly request: string
@@ -35,6 +36,8 @@ export class Recorder {
   target = ''
   /** Where requests to DynamoDB go instead. It asks for no credentials and is asked for the capacity of every request. */
   dynamodb: string | undefined
+  /** Set: the capacity of every request that is not sent there is reckoned. */
+  reckoner: UnitReckoner | undefined
 
   private constructor(server: Server) {
     this.#server = server
@@ -84,10 +87,23 @@ export class Recorder {
     const [answer] = (await once(passed, 'response')) as [IncomingMessage]
     const status = answer.statusCode ?? 0
     const said = operation === undefined ? undefined : await buffer(answer)
-    this.#note(headers, method, url, status, operation, body, isRedirected ? said : undefined)
+    this.#note(headers, method, url, status, operation, body, this.#units(isRedirected, operation, body, said, status))
     outgoing.writeHead(status, answer.rawHeaders.length > 0 ? endToEnd(answer.rawHeaders) : [])
     if (said === undefined) answer.pipe(outgoing)
     else outgoing.end(said)
+  }
+
+  #units(
+    isRedirected: boolean,
+    operation: string | undefined,
+    body: Buffer,
+    said: Buffer | undefined,
+    status: number,
+  ): number {
+    if (said === undefined || operation === undefined) return 0
+    if (isRedirected) return unitsOf(said)
+    if (this.reckoner === undefined || status >= 500) return 0
+    return this.reckoner.unitsOf(operation, JSON.parse(body.toString()), JSON.parse(said.toString()), status < 400)
   }
 
   #note(
@@ -97,7 +113,7 @@ export class Recorder {
     status: number,
     operation: string | undefined,
     body: Buffer,
-    said: Buffer | undefined,
+    units: number,
   ): void {
     const scope = /Credential=([^/]+)\/\d+\/[^/]+\/([^/]+)\//.exec(headers.authorization ?? '')
     const [, accessKeyId = '', service = ''] = scope ?? []
@@ -112,8 +128,7 @@ export class Recorder {
           units: index === 0 ? units : 0,
         })
     }
-    if (operation !== undefined)
-      note(operation, dynamoDbActions(operation, JSON.parse(body.toString())), said && unitsOf(said))
+    if (operation !== undefined) note(operation, dynamoDbActions(operation, JSON.parse(body.toString())), units)
     else if (service === 's3') {
       const [, bucket = '', key] = /^\/([^/?]+)(?:\/([^?]+))?/.exec(url) ?? []
       const resource = key === undefined ? bucket : `${bucket}/${decodeURIComponent(key)}`

@@ -1,5 +1,6 @@
 /** The stack, deployed into a cloud as its user deploys it: `cdklocal bootstrap`, `cdklocal deploy`. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { projectDirectory, run } from '../../e2e/server-process.ts'
@@ -96,6 +97,12 @@ async function functionsOf(cloud: Cloud, stackName: string): Promise<DeployedFun
     const isOurs = FunctionName.startsWith(`${stackName}-Log`)
     return name === undefined || !isOurs ? [] : [{ name, functionName: FunctionName, arn: FunctionArn, role: Role }]
   })
+}
+
+/** MiniStack gives each function credentials of its own, made of what it is. */
+export function accessKeyOf({ arn, role }: DeployedFunction): string {
+  const digest = createHash('sha256').update(`${arn}:${role}`).digest('hex')
+  return `ASIA${digest.slice(0, 16).toUpperCase()}`
 }
 
 async function cdklocal(
