@@ -78,8 +78,7 @@ function topicConfigsPage(): string {
 ${generated}
 
 Kafka's names, types, ranges and defaults (\`lib/core/topic.ts\`). *Accepted only* means that Kafka's tools may set it and nothing here
-depends on it. Retention, compaction and sweeping are not in this release: their configs are validated, stored and shown, and will be
-applied by it.
+depends on it. What retention and key compaction do with theirs: [upkeep.md](upkeep.md).
 
 ${table(['config', 'type', 'default', 'has an effect', 'meaning'], rows)}
 `

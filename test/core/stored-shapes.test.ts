@@ -8,8 +8,10 @@ import {
   apiKeyKey,
   type CandidateItem,
   type ClusterItem,
+  type CompactionItem,
   candidateKey,
   clusterIdKey,
+  compactionKey,
   type Grave,
   graveKey,
   type InlineItem,
@@ -139,6 +141,8 @@ describe('what was stored by this version', () => {
     }
     isStoredAs(`candidates/${segment}.3f0q8v1x7c5m2k9d4s6a`, candidate)
     const swept: SweepItem = { horizon: segment, fullSinceMs: t0 }
+    const compaction: CompactionItem = { passes: [{ to: 3, atMs: t0 }], cleanBytes: 157, firstTombstone: 1 }
+    isStoredAs(`compactions/${topicId}/000012`, compaction)
     isStoredAs('sweep/k', swept)
   })
 
@@ -154,6 +158,7 @@ describe('what was stored by this version', () => {
       [producerItemKey(topicId, 12, producer), `producers/${topicId}/12`, '4711'],
       [inlineKey(topicId, 12, segment), `inline/${topicId}/12`, segment],
       [candidateKey(segment, 'version'), 'candidates', `${segment}.version`],
+      [compactionKey(topicId, 12), 'compactions', `${topicId}/000012`],
       [sweepKey('k'), 'sweep', 'k'],
     ]
     for (const [key, collection, sort] of keys) assert.deepEqual(key, { collection, sort })
