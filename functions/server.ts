@@ -140,7 +140,7 @@ export async function startServer(options: StartOptions): Promise<Started> {
   }
   const upkeep = [
     every(mergeIntervalMs, 'merge', told, () => log.mergeRolled()),
-    every(maintainIntervalMs, 'upkeep', told, () => log.maintain()),
+    every(maintainIntervalMs, 'upkeep', told, () => log.maintain(AbortSignal.timeout(maintainIntervalMs)), 'at once'),
     every(sweepIntervalMs, 'sweep', told, async () => {
       const swept = await log.sweep()
       if (swept.ok && swept.damaged.length > 0) logger?.error({ damaged: swept.damaged }, 'damaged objects')
@@ -176,9 +176,10 @@ function every(
   what: UpkeepWork,
   told: (what: UpkeepWork, done: object | undefined, bug?: unknown) => void,
   work: () => Promise<object>,
+  first: 'at once' | 'after the interval' = 'after the interval',
 ): () => void {
   let isRunning = false
-  const timer = setInterval(() => {
+  const begin = () => {
     if (isRunning) return
     isRunning = true
     work()
@@ -189,8 +190,10 @@ function every(
       .finally(() => {
         isRunning = false
       })
-  }, intervalMs)
+  }
+  const timer = setInterval(begin, intervalMs)
   timer.unref()
+  if (first === 'at once') begin()
   return () => clearInterval(timer)
 }
 
