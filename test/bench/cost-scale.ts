@@ -17,8 +17,8 @@ const partitionCounts = [100, 10_000, 100_000]
 const partitionsPerTopic = 10_000
 const recordCounts = [1_000_000, 10_000_000, 100_000_000]
 const recordsPerAppend = 20_000
-/** Enough for one merge, whatever is there already. */
-const freshAppends = 8 * (defaultSettings.mergeRowsMin + 2)
+/** Enough for one merge, whatever is there already: a row is made of at most ten appends. */
+const freshAppends = 10 * (defaultSettings.mergeRowsMin + 2)
 const dayMs = 86_400_000
 
 type Acts = readonly (readonly [act: string, reading: MeterReading])[]
