@@ -7,6 +7,7 @@ import { cpus } from 'node:os'
 import { appendBench } from './append.ts'
 import { coldStart, coldStartTable } from './cold-start.ts'
 import { commitsBench } from './commits.ts'
+import { compactionTable } from './compaction.ts'
 import { fetchBench } from './fetch.ts'
 import { type Figure, table } from './figures.ts'
 import { flightsBench } from './flights.ts'
@@ -15,6 +16,7 @@ import { latencyTable } from './latency.ts'
 import { longPartition } from './long-partition.ts'
 import { meterBench } from './meter.ts'
 import { produceBench } from './produce.ts'
+import { recompressionTable } from './recompression.ts'
 import { soak } from './soak.ts'
 import { withTempDirectory } from './temp-directory.ts'
 
@@ -73,6 +75,8 @@ const soaked = words.includes('soak')
 if (soaked !== undefined) console.log(soaked.text)
 const latency = words.includes('latency') ? await latencyTable() : undefined
 if (latency !== undefined) console.log(latency)
+if (words.includes('recompression')) console.log(await recompressionTable())
+if (words.includes('compaction')) console.log(await withTempDirectory(compactionTable))
 const text = parts.join('\n\n')
 console.log(text)
 if (process.argv.includes('--write')) {
