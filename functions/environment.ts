@@ -7,6 +7,7 @@ import type { Context } from 'aws-lambda'
 import { DynamoDbMetadata } from '../lib/adapters/aws/dynamodb-metadata.ts'
 import { S3Objects } from '../lib/adapters/aws/s3-objects.ts'
 import { nodeCodecs } from '../lib/adapters/codecs-node.ts'
+import { meteredMetadata, meteredObjects } from '../lib/adapters/metered.ts'
 import { systemClock, systemRandom } from '../lib/adapters/system.ts'
 import type { Settings } from '../lib/core/settings.ts'
 import { createApp } from '../lib/http/app.ts'
@@ -107,8 +108,20 @@ export function composeLog(
 ): { readonly log: Log; readonly settings: Settings } {
   const parsed = functionSettings(settings, isStreaming)
   if (!parsed.ok) throw new Error(parsed.message)
-  const observed = { ...ports, observe: telemetry.observer, report: telemetry.onBug }
-  return { log: createPartOfLog(observed, parsed.settings, parts), settings: parsed.settings }
+  return { log: createPartOfLog(toldPorts(ports, telemetry), parsed.settings, parts), settings: parsed.settings }
+}
+
+/** The ports, with everything told that is asked of them. */
+export function toldPorts(ports: LogPorts, telemetry: Telemetry): LogPorts {
+  const { meter, observer, onBug } = telemetry
+  return {
+    ...ports,
+    objects: meteredObjects(ports.objects, meter),
+    metadata: meteredMetadata(ports.metadata, meter),
+    meter,
+    observe: observer,
+    report: onBug,
+  }
 }
 
 export type Handler = (event: LambdaEvent, context: Context) => Promise<LambdaResult>

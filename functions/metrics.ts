@@ -4,6 +4,7 @@
  * Every metric has the dimensions `service` (POWERTOOLS_SERVICE_NAME: one deployment) and `function`; `CommitRefusals` also
  * `reason`. Nothing that grows with the log is ever a dimension: each combination is a metric of its own, and is billed.
  */
+import type { PriceName } from '../lib/core/prices.ts'
 import type { Counted, Step } from '../lib/log/observer.ts'
 
 export const metricsNamespace = 'Highwater'
@@ -79,6 +80,9 @@ export const maintainMetrics = {
   },
   forgotten: { name: 'ProducersForgotten', unit: 'Count', meaning: 'Idle producers and idempotency keys it forgot' },
 } as const satisfies Record<string, MetricEntry>
+
+/** Of the lines that say what was asked of the stores: quantities of the price list. */
+export const usageProperties = ['s3Put', 's3Get', 'dynamoDbWrite', 'dynamoDbRead'] as const satisfies PriceName[]
 
 export interface ServerMetricEntry {
   readonly name: string

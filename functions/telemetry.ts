@@ -9,6 +9,8 @@
 import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics } from '@aws-lambda-powertools/metrics'
 import type { Context } from 'aws-lambda'
+import { TaggedMeter } from '../lib/adapters/tagged-meter.ts'
+import { usageOf } from '../lib/core/cost.ts'
 import type { Answered, Failure } from '../lib/http/app.ts'
 import type { CommitRefused, Observer } from '../lib/log/observer.ts'
 import {
@@ -20,7 +22,11 @@ import {
   metricsNamespace,
   requestMetrics,
   stepMetrics,
+  usageProperties,
 } from './metrics.ts'
+
+/** Topics that one line each may be written of, with the same for all others together (D8). */
+const topicsPerPublishMax = 50
 
 /** Values of a metric in a line. The format takes 100, and the library writes at the hundredth by itself. */
 const valuesMax = 99
@@ -28,8 +34,12 @@ const valuesMax = 99
 export class Telemetry {
   readonly logger: Logger
   readonly observer: Observer
+  /** What was asked of the stores since the last line. */
+  readonly meter: TaggedMeter
+  readonly #name: FunctionName
   readonly #metrics: Metrics
   readonly #now: () => number
+  readonly #write: (line: string) => void
   /** Counts and bytes as sums, times as they were. */
   readonly #held = new Map<MetricEntry, number[]>()
   readonly #refusals = new Map<CommitRefused, number>()
@@ -43,8 +53,12 @@ export class Telemetry {
     logger: Logger = new Logger(),
     metrics: Metrics = new Metrics({ namespace: metricsNamespace }),
     now: () => number = Date.now,
+    write: (line: string) => void = (line) => void process.stdout.write(`${line}\n`),
   ) {
     this.logger = logger
+    this.meter = new TaggedMeter({ now, topicsMax: topicsPerPublishMax })
+    this.#name = name
+    this.#write = write
     this.#metrics = metrics
     this.#now = now
     metrics.setDefaultDimensions({ function: name })
@@ -89,8 +103,8 @@ export class Telemetry {
 
   /** Writes the metrics of what was done since the last time. */
   publish(): void {
-    if (this.#heldSinceMs === undefined) return
-    if (this.#held.size > 0) {
+    if (this.#heldSinceMs === undefined && this.meter.isEmpty) return
+    if (this.#heldSinceMs !== undefined && this.#held.size > 0) {
       this.#metrics.setTimestamp(this.#heldSinceMs)
       for (const [{ name, unit }, values] of this.#held)
         for (const value of values) this.#metrics.addMetric(name, unit, value)
@@ -103,13 +117,34 @@ export class Telemetry {
         .addDimension('reason', reason)
         .addMetric(commitRefusals.name, commitRefusals.unit, count)
     this.#refusals.clear()
+    this.#writeUsage()
     this.#publishedMs = this.#now()
     this.#heldSinceMs = undefined
     this.#isUrgent = false
   }
 
   #isDue(): boolean {
-    return this.#heldSinceMs !== undefined && this.#now() - this.#publishedMs >= holdMsMax
+    const isHeld = this.#heldSinceMs !== undefined || !this.meter.isEmpty
+    return isHeld && this.#now() - this.#publishedMs >= holdMsMax
+  }
+
+  /**
+   * What was asked of the stores, a line for each operation and topic: properties of no metric, which nobody bills but as bytes of
+   * the log. No environment knows what the others asked; a saved query adds them up.
+   */
+  #writeUsage(): void {
+    if (this.meter.isEmpty) return
+    for (const { operation, topicId, total } of this.meter.take().used) {
+      const usage = usageOf(total)
+      const used = {
+        usage: operation,
+        function: this.#name,
+        topic: topicId === '' ? '-' : (this.meter.nameOf(topicId) ?? topicId),
+        requests: Object.values(total).reduce((sum, { requests }) => sum + requests, 0),
+        ...Object.fromEntries(usageProperties.map((name) => [name, usage[name] ?? 0])),
+      }
+      this.#write(JSON.stringify(used))
+    }
   }
 
   #holds(): void {

@@ -9,7 +9,7 @@ import { requireKeys } from '../lib/http/key-guard.ts'
 import { serve } from '../lib/http/node-server.ts'
 import { createLog } from '../lib/log/create-log.ts'
 import packageJson from '../package.json' with { type: 'json' }
-import type { FunctionParts } from './environment.ts'
+import { type FunctionParts, toldPorts } from './environment.ts'
 
 /** How long the first append of a flush waits for company: little beside the 100 ms of an upload. */
 const lingerMsDefault = 5
@@ -39,7 +39,7 @@ export async function startWebServer(parts: WebParts, endpoint: string): Promise
   const parsed = parseSettings({ lingerMs: lingerMsDefault, ...parts.settings, isSoleProcess: false })
   if (!parsed.ok) throw new Error(parsed.message)
   const { settings } = parsed
-  const log = createLog({ ...ports, observe: telemetry.observer, report: telemetry.onBug }, settings)
+  const log = createLog(toldPorts(ports, telemetry), settings)
   const app = createApp({
     routes: allRoutes,
     ...(parts.requireKeys ? { guard: requireKeys(log) } : {}),

@@ -33,7 +33,10 @@ export interface Deployment {
   /** Told of alarms. */
   readonly alarmTopicArn?: string
   readonly dashboard: boolean
+  readonly savedQueries: boolean
   readonly tracing: boolean
+  /** Executions at the same time of each function that reads records. */
+  readonly fetchConcurrencyMax?: number
   /** To work on instead of the stack's own. */
   readonly table?: string
   readonly settings: Partial<Settings>
@@ -97,6 +100,17 @@ export const contextsTable = {
     meaning: 'Where alarms are sent. Without it they can only be looked at.',
   },
   dashboard: { values: '`true`, `false`', default: '`true`', meaning: 'The CloudWatch dashboard.' },
+  savedQueries: {
+    values: '`true`, `false`',
+    default: '`true`',
+    meaning: 'A saved query of CloudWatch Logs Insights that says what each topic costs.',
+  },
+  fetchConcurrencyMax: {
+    values: 'a whole number from 1 to 100,000',
+    default: 'as much as the account has',
+    meaning:
+      'Executions at the same time of each function that reads records (fetch, consume, and that of the fetch URL), reserved for it: a storm of readers then takes nothing from producers. More are answered with 429 or 503.',
+  },
   table: {
     values: 'the name of a table',
     default: "the stack's own",
@@ -151,6 +165,14 @@ export function parseContexts(
     failures.push(`${name} must be true or false, not ${JSON.stringify(value)}`)
     return byDefault
   }
+  const count = (name: keyof typeof contextsTable, max: number): number | undefined => {
+    const value = contexts[name]
+    if (value === undefined || value === '') return undefined
+    const number = typeof value === 'number' || /^[0-9]{1,9}$/.test(String(value)) ? Number(value) : Number.NaN
+    if (Number.isSafeInteger(number) && number >= 1 && number <= max) return number
+    failures.push(`${name} must be a whole number from 1 to ${max}, not ${JSON.stringify(value)}`)
+    return undefined
+  }
   const list = (name: keyof typeof contextsTable): string[] =>
     (text(name) ?? '')
       .split(',')
@@ -176,6 +198,7 @@ export function parseContexts(
     failures.push(`alarmTopicArn must be the ARN of an SNS topic, not ${alarmTopicArn}`)
   if (alarmTopicArn !== undefined && !alarms) failures.push('alarmTopicArn says where alarms go, but alarms=false')
   const tracing = flag('tracing', false)
+  const fetchConcurrencyMax = count('fetchConcurrencyMax', 100_000)
   const table = text('table')
   if (table !== undefined && !/^[\w.-]{3,255}$/.test(table))
     failures.push(`table must be the name of a table of this account and region, not ${table}`)
@@ -187,6 +210,8 @@ export function parseContexts(
       failures.push('a Web Function checks signatures (auth=iam), API keys or nothing (auth=none), not auth=jwt')
     if (functionUrls)
       failures.push('functionUrl=true is for compute=functions: a Web Function has one URL for everything')
+    if (fetchConcurrencyMax !== undefined)
+      failures.push('fetchConcurrencyMax is for compute=functions: a Web Function reads and writes')
     if (tracing) failures.push('tracing=true is for compute=functions: a Web Function cannot be traced by X-Ray')
   }
 
@@ -204,7 +229,9 @@ export function parseContexts(
       alarms,
       ...(alarmTopicArn === undefined ? {} : { alarmTopicArn }),
       dashboard: flag('dashboard', true),
+      savedQueries: flag('savedQueries', true),
       tracing,
+      ...(fetchConcurrencyMax === undefined ? {} : { fetchConcurrencyMax }),
       ...(table === undefined ? {} : { table }),
       settings,
     },

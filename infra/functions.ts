@@ -28,6 +28,11 @@ export interface FunctionOptions {
   readonly memoryMb?: number
   /** The file whose `handler` is run. @default functions/<name>.ts */
   readonly entry?: string
+  /**
+   * Executions at the same time, which are reserved for it.
+   * @default as many as the account has left
+   */
+  readonly concurrencyMax?: number
   /** Beside what every function gets. */
   readonly environment?: Readonly<Record<string, string>>
 }
@@ -105,6 +110,7 @@ export class HighwaterFunction extends Construct {
       // It would set a variable for the SDK of version 2.
       awsSdkConnectionReuse: false,
       environment: { ...environmentOf(this, props), NODE_OPTIONS: '--enable-source-maps', ...props.environment },
+      ...(props.concurrencyMax === undefined ? {} : { reservedConcurrentExecutions: props.concurrencyMax }),
       logGroup: this.logGroup,
       loggingFormat: LoggingFormat.JSON,
       applicationLogLevelV2: ApplicationLogLevel.INFO,

@@ -22,6 +22,7 @@ import { type FunctionOptions, HighwaterFunction } from './functions.ts'
 import { Maintenance } from './maintenance.ts'
 import { Merging } from './merging.ts'
 import type { FunctionName } from './permissions.ts'
+import { Queries } from './queries.ts'
 import { gatewayRoutes, type Work } from './routes.ts'
 import { HighwaterStorage } from './storage.ts'
 import { HighwaterWeb, type HighwaterWebProps } from './web-functions.ts'
@@ -88,7 +89,7 @@ export interface HighwaterProps {
    */
   readonly publicUrl?: string
   /**
-   * Of single functions: memory, another entry, more environment.
+   * Of single functions: memory, how many at the same time, another entry, more environment.
    * @default none
    */
   readonly functions?: Readonly<Partial<Record<FunctionName, FunctionOptions>>>
@@ -102,6 +103,11 @@ export interface HighwaterProps {
    * @default true
    */
   readonly dashboard?: boolean
+  /**
+   * A saved query of CloudWatch Logs Insights that says what each topic costs.
+   * @default true
+   */
+  readonly savedQueries?: boolean
 }
 
 const defaultThrottle: Throttle = { rate: 1_000, burst: 2_000 }
@@ -210,15 +216,16 @@ export class Highwater extends Construct {
         functions: answering.filter(({ name }) => name !== 'verify'),
         ...(alarms === true ? {} : { topic: alarms.topic }),
       })
+    const logGroups = [
+      ...(web === undefined ? [] : [web.logGroup]),
+      ...[...answering, ...keeping].map(({ logGroup }) => logGroup),
+    ]
+    if (props.savedQueries !== false) new Queries(this, 'Queries', { service, logGroups })
     if (dashboard)
       this.dashboard = new Dashboard(this, 'Dashboard', {
         ...watched,
         functions: [...answering, ...keeping],
-        logGroups: [
-          ...(api === undefined ? [] : [api.accessLogs]),
-          ...(web === undefined ? [] : [web.logGroup]),
-          ...[...answering, ...keeping].map(({ logGroup }) => logGroup),
-        ],
+        logGroups: [...(api === undefined ? [] : [api.accessLogs]), ...logGroups],
         alarms: Object.values(this.alarms?.alarms ?? {}),
       })
   }

@@ -29,6 +29,8 @@ export function createStacks(app: App, deployment: Deployment): Stacks {
     isDisposable,
     ...(deployment.table === undefined ? {} : { restoredTableName: deployment.table }),
   })
+  const { fetchConcurrencyMax } = deployment
+  const reading = fetchConcurrencyMax === undefined ? {} : { concurrencyMax: fetchConcurrencyMax }
   const highwater = new Highwater(service, 'Log', {
     storage,
     compute: deployment.compute,
@@ -38,6 +40,8 @@ export function createStacks(app: App, deployment: Deployment): Stacks {
     settings: deployment.settings,
     tracing: deployment.tracing,
     dashboard: deployment.dashboard,
+    savedQueries: deployment.savedQueries,
+    functions: { fetch: reading, consume: reading },
     alarms:
       deployment.alarms && deployment.alarmTopicArn !== undefined
         ? { topic: Topic.fromTopicArn(service, 'AlarmTopic', deployment.alarmTopicArn) }

@@ -90,6 +90,11 @@ export class TaggedMeter implements RequestCounter, WorkMeter {
     else this.#topicOf(own ?? '', nowMs).add(operation, kind, counted, 1, nowMs)
   }
 
+  /** Nothing was counted since it began. */
+  get isEmpty(): boolean {
+    return this.#topics.size === 0
+  }
+
   read(): UsageReport {
     const nowMs = this.#now()
     this.#fold(idleMsToFade, nowMs)

@@ -102,7 +102,7 @@ export const costRoutes: readonly Route[] = [
         return refusalReply(
           refusal(
             'NOT_FOUND',
-            'This log runs as functions, each of which knows only itself, so nobody here can say what it costs. Run the saved query "<stack>/cost by topic" in CloudWatch Logs Insights, or estimate it: highwater cost --estimate.',
+            'This log runs as functions, each of which knows only itself, so nobody here can say what it costs. Run the query "cost by topic", which its stack has saved in CloudWatch Logs Insights, or estimate it: highwater cost --estimate.',
           ),
         )
       const report = await cost()

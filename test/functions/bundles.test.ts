@@ -76,17 +76,17 @@ test('no bundle holds what is for tests, servers or command lines', () => {
     for (const path of bundles.get(name)?.modules ?? []) {
       assert.doesNotMatch(
         path,
-        /^test\/|^lib\/(cli|client)\/|adapters\/(local|memory|faulty|metered)|^(pino|commander)$/,
+        /^test\/|^lib\/(cli|client)\/|adapters\/(local|memory|faulty|slow)|^(pino|commander)$/,
         name,
       )
       if (name !== 'web') assert.notEqual(path, 'lib/http/node-server.ts', name)
     }
 })
 
-test('an event function is at most 200 KB larger than the two clients of the SDK alone', () => {
+test('an event function is at most 220 KB larger than the two clients of the SDK alone', () => {
   for (const [name, { sizeBytes }] of bundles)
     if (name !== 'web')
-      assert.ok(sizeBytes - sdk.sizeBytes <= 200 * 1_024, `${name}: ${sizeBytes - sdk.sizeBytes} more`)
+      assert.ok(sizeBytes - sdk.sizeBytes <= 220 * 1_024, `${name}: ${sizeBytes - sdk.sizeBytes} more`)
 })
 
 async function runBundle(name: BundledName, event: object, variables: Record<string, string>): Promise<LambdaResult> {

@@ -37,7 +37,7 @@ export function toldBy(name: FunctionName, logLevel: 'INFO' | 'DEBUG' = 'INFO', 
   const single = metrics.singleMetric.bind(metrics)
   Object.assign(metrics, { console, singleMetric: () => Object.assign(single(), { console }) })
   Object.assign(logger, { console })
-  const telemetry = new Telemetry(name, logger, metrics, now)
+  const telemetry = new Telemetry(name, logger, metrics, now, (line) => stdout.write(`${line}\n`))
   const written = () =>
     Buffer.concat(parts)
       .toString()

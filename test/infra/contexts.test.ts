@@ -28,6 +28,7 @@ describe('the contexts of a deployment', () => {
       functionUrls: false,
       alarms: true,
       dashboard: true,
+      savedQueries: true,
       tracing: false,
       settings: {},
     })
@@ -82,6 +83,10 @@ describe('the contexts of a deployment', () => {
     [{ settings: '[]' }, /settings must be a JSON object/],
     [{ settings: '{"lingerMs"}' }, /settings must be a JSON object/],
     [{ settings: { linger: 1 } }, /linger is not a setting/],
+    [{ fetchConcurrencyMax: '0' }, /fetchConcurrencyMax must be a whole number from 1 to 100000/],
+    [{ fetchConcurrencyMax: 'many' }, /fetchConcurrencyMax must be a whole number/],
+    [{ fetchConcurrencyMax: '100001' }, /fetchConcurrencyMax must be a whole number/],
+    [{ fetchConcurrencyMax: 5, compute: 'web' }, /fetchConcurrencyMax is for compute=functions/],
     [{ settings: { isSoleProcess: true } }, /isSoleProcess is for one server alone/],
     [{ settings: { fetchWaitMsMax: 25_001 } }, /fetchWaitMsMax is at most 25000/],
     [{ settings: { appendBytesMax: 4_194_305 } }, /appendBytesMax is at most 4194304/],

@@ -52,7 +52,7 @@ export interface DeployOptions {
 }
 
 /**
- * Deploys with nothing but `cdklocal deploy` and these contexts.
+ * Deploys with nothing but `cdklocal deploy`, these contexts, and without what MiniStack does not know.
  * @param directory of one's own, for what is synthesised
  */
 export async function deploy(
@@ -63,7 +63,11 @@ export async function deploy(
 ): Promise<Stack> {
   const outputsFile = join(directory, `${stackName}.outputs.json`)
   const output = join(directory, `${stackName}.out`)
-  const parameters = Object.entries(contexts).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  // MiniStack knows no saved queries, and refuses a stack that has one.
+  const parameters = Object.entries({ savedQueries: 'false', ...contexts }).flatMap(([name, value]) => [
+    '-c',
+    `${name}=${value}`,
+  ])
   await cdklocal(cloud, ['deploy', ...parameters, ...(app === undefined ? [] : ['--app', app])], {
     ...env,
     // Nobody is there to be asked.
