@@ -95,8 +95,8 @@ export function estimateOf(load: EstimatedLoad, prices: PriceList = listPrices):
   const [isInline = false] = placeChunks([{ sizeBytes: batchBytes, placement: load.placement }], prices)
   const requestsPerSecond = load.recordsPerSecond / load.recordsPerRequest
   const requestsPerMonth = requestsPerSecond * secondsPerMonth
-  const rollShare = 1 / tailEntriesToRoll
-  const rowUnits = writeUnitsOf(rowOverheadBytes + tailEntriesToRoll * referenceBytes)
+  const rollShare = 1 / tailEntriesToRoll.max
+  const rowUnits = writeUnitsOf(rowOverheadBytes + tailEntriesToRoll.max * referenceBytes)
   const inlineUnits = isInline ? writeUnitsOf(batchBytes + inlineItemOverheadBytes) : 0
   // Believed for a while; a function that is asked more often does not ask again.
   const readShare = (ageMs: number) => Math.min(1, 1_000 / ageMs / Math.max(requestsPerSecond, 1e-9))
@@ -149,7 +149,7 @@ function upkeepOf(batchBytes: number, isInline: boolean, inlineUnits: number, ro
   const { mergeBytesMin, mergeBytesMax, mergeRowsMin } = defaultSettings
   const firstMergeBytes = Math.min(
     mergeBytesMax,
-    Math.max(Math.min(2 * mergeBytesMin, 2 * tailEntriesToRoll * mergeRowsMin * batchBytes), batchBytes),
+    Math.max(Math.min(2 * mergeBytesMin, 2 * tailEntriesToRoll.max * mergeRowsMin * batchBytes), batchBytes),
   )
   // Each byte is written once, and again while as much comes as there is (M2).
   const rewrites = 1 + Math.log2(mergeBytesMax / firstMergeBytes) / 2

@@ -21,6 +21,7 @@
  * `decideHead` is the rule. Adapters that cannot run it inside the store encode it as a condition; a property test holds the
  * encodings together.
  */
+import { writeUnitBytes } from './cost.ts'
 import type { Lease, LeaseClaim } from './lease.ts'
 import type { Offset, ProducerKey, SegmentId, TopicId } from './names.ts'
 import { producerIdOfKey } from './names.ts'
@@ -69,8 +70,8 @@ export function newHead(key: HeadKey): Head {
 
 /** Entries a tail may have; above, an append is refused until somebody rolled. Keeps the head's size, and so the price of every commit, bounded (D8). */
 export const tailEntriesMax = 64
-/** New entries since the last roll that make a writer roll. A tail then swings between this and twice this. */
-export const tailEntriesToRoll = 8
+/** New entries since the last roll that make a writer roll: these, or as many as one write unit has room for. A tail swings between so many and twice as many. */
+export const tailEntriesToRoll = { min: 6, max: 10, heavy: 8 } as const
 /** Chunks one append command may carry: bounds the store's expression. */
 export const chunksPerAppendMax = 8
 /** Producers whose state the head itself holds. About 512 bytes with five batches each. */
@@ -336,5 +337,27 @@ export function rollableEntries(head: Head): TailEntry[] {
 export function wantsRoll(head: Head): boolean {
   let fresh = 0
   for (const base of Object.values(head.tail) as Offset[]) if (base >= head.boundary) fresh++
-  return fresh >= tailEntriesToRoll
+  return fresh >= tailEntriesToRoll.min && fresh >= entriesToRoll(head)
+}
+
+/**
+ * A roll costs a row, an update of the head and later the row's deletion, so it is put off as long as twice the entries leave the head
+ * within one write unit. A head that is heavy without them takes two in any case.
+ */
+function entriesToRoll(head: Head): number {
+  let entryBytes = 0
+  for (const ref in head.tail) entryBytes = Math.max(entryBytes, ref.length + tailEntryBytes)
+  const fit = Math.floor((writeUnitBytes - headBytesWithoutTail(head)) / (2 * entryBytes))
+  const { min, max, heavy } = tailEntriesToRoll
+  return fit < min ? heavy : Math.min(fit, max)
+}
+
+/** Of an entry of the tail, beside its reference: a base offset, and what a map adds. */
+export const tailEntryBytes = 8
+
+/** At least as much as the stored head has beside its tail, as DynamoDB counts it, and little more. */
+export function headBytesWithoutTail({ producers, lease }: Head): number {
+  let bytes = 205
+  for (const key in producers) bytes += 2 * key.length + 20 + 22 * (producers[key as ProducerKey]?.batches.length ?? 0)
+  return lease === undefined ? bytes : bytes + 55 + lease.owner.length
 }

@@ -176,7 +176,7 @@ export const settingsTable = {
     min: 2,
     max: 1_000,
     meaning:
-      'Rows of a partition (each of at least 8 commits) that are merged into one segment when there are so many.',
+      'Rows of a partition (each of 6 to 10 commits, or more) that are merged into one segment when there are so many.',
   },
   mergeBytesMin: {
     default: 8_388_608,

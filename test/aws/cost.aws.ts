@@ -49,7 +49,7 @@ function heavyHead(): Head {
     boundary: 4_999_999_000,
     rolls: 600_000,
     tail: Object.fromEntries(
-      Array.from({ length: 2 * tailEntriesToRoll }, (_, index) => [reference(), 4_999_999_000 + index]),
+      Array.from({ length: 2 * tailEntriesToRoll.heavy }, (_, index) => [reference(), 4_999_999_000 + index]),
     ),
     producers: Object.fromEntries(
       Array.from({ length: headProducersMax }, (_, index) => [String(1_000_000 + index), fullState]),

@@ -231,10 +231,33 @@ describe('an idempotent append', () => {
 })
 
 describe('a roll', () => {
-  test(`is due at ${tailEntriesToRoll} commits since the last one`, () => {
-    assert.ok(!wantsRoll(withTail(tailEntriesToRoll - 1)))
-    assert.ok(wantsRoll(withTail(tailEntriesToRoll)))
-    assert.ok(wantsRoll(withTail(tailEntriesToRoll + 1)))
+  const { min, max, heavy } = tailEntriesToRoll
+
+  test(`is due at ${max} commits since the last one`, () => {
+    assert.ok(!wantsRoll(withTail(max - 1)))
+    assert.ok(wantsRoll(withTail(max)))
+    assert.ok(wantsRoll(withTail(max + 1)))
+  })
+
+  test(`is due earlier, from ${min} on, where producers or a lease leave less room for a tail in one write unit`, () => {
+    const batches = Array.from({ length: 5 }, (_, index) => ({ first: index, last: index, base: index }))
+    const entriesOf = (producers: number, lease?: Lease) =>
+      Array.from({ length: 20 }, (_, entries) => entries).find((entries) =>
+        wantsRoll({
+          ...withTail(entries),
+          producers: Object.fromEntries(
+            Array.from({ length: producers }, (_, id) => [producerKeyOfId(id), { epoch: 0, batches }]),
+          ),
+          ...(lease === undefined ? {} : { lease }),
+        }),
+      )
+    const lease = { owner: 'x'.repeat(36), epoch: 1, untilMs: 1, isExclusive: false }
+    assert.deepEqual(
+      [0, 1, 2].map((producers) => entriesOf(producers)),
+      [max, 9, 7],
+    )
+    assert.equal(entriesOf(2, lease), min)
+    assert.equal(entriesOf(4, lease), heavy, 'two units in any case')
   })
 
   test('of a tail that was never rolled moves nothing, and counts', () => {

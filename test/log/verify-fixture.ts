@@ -1,6 +1,7 @@
 /** Logs to verify: one that has been through everything, and hands that spoil what is stored. */
 import assert from 'node:assert/strict'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
+import { tailEntriesToRoll } from '../../lib/core/head.ts'
 import type { Item, ItemKey, Json } from '../../lib/core/items.ts'
 import { rowsCollection } from '../../lib/core/items.ts'
 import type { TopicId } from '../../lib/core/names.ts'
@@ -79,7 +80,7 @@ export async function lived(world: World): Promise<TopicId> {
     const created = await log.createTopic({ name, partitions: 2, configs: { 'chunk.placement': 'segment' } })
     assert.ok(created.ok)
   }
-  await fill(world, 24)
+  await fill(world, 3 * tailEntriesToRoll.max)
   const merged = await log.merge('orders', 0)
   assert.ok(merged.ok && merged.rows > 0)
   for (let index = 0; index < 20; index++)
