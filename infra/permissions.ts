@@ -251,6 +251,12 @@ const keepPartitions: readonly Permission[] = [
     rarely: merges,
   },
   {
+    actions: ['dynamodb:GetItem', 'dynamodb:PutItem'],
+    on: items('compactions'),
+    why: 'What passes of key compaction left to know for the next ones.',
+    rarely: 'A topic has cleanup.policy=compact.',
+  },
+  {
     actions: ['dynamodb:Query'],
     on: items('topics', 'producers/*'),
     why: 'What the topics ask for, and the producers of a partition.',
@@ -377,6 +383,12 @@ const sweep: readonly Permission[] = [
     actions: ['dynamodb:Query', 'dynamodb:DeleteItem', 'dynamodb:GetItem'],
     on: items('rows/*', 'inline/*', 'producers/*'),
     why: 'What a deleted topic left.',
+    rarely: graves,
+  },
+  {
+    actions: ['dynamodb:GetItem', 'dynamodb:DeleteItem'],
+    on: items('compactions'),
+    why: 'What the compaction of a deleted topic left.',
     rarely: graves,
   },
   {
