@@ -20,7 +20,7 @@ import { isStaleRow } from './row.ts'
 export interface CompactionPolicy {
   /** Offsets between dirty start and end: what the map of keys may have to hold. The first row is taken whatever it has. */
   readonly keysMax: number
-  /** U1: the youngest chunk of a row must be older. */
+  /** U1: the youngest chunk of a row that was not merged must be older. A merged one no longer tells of appends anyway. */
   readonly quietMs: number
   readonly minLagMs: number
   readonly maxLagMs: number
@@ -110,7 +110,7 @@ export function planCompaction(
 
 function isYoung(row: Row, { quietMs, minLagMs }: CompactionPolicy, nowMs: EpochMs): boolean {
   if (minLagMs > 0 && row.maxTimestampMs > nowMs - minLagMs) return true
-  return row.chunks.some(({ ref }) => segmentIdTimeMs(segmentOfReference(ref)) > nowMs - quietMs)
+  return !row.isMerged && row.chunks.some(({ ref }) => segmentIdTimeMs(segmentOfReference(ref)) > nowMs - quietMs)
 }
 
 /** Is a pass worth its price now? Of tombstones that are due once in `delete.retention.ms`, since each pass reads all that is clean, too. */

@@ -48,7 +48,7 @@ function row(first: number, last: number, words: RowWords = {}): StoredRow {
       chunks: bytes === 0 ? [] : [{ ref, base: first }],
       maxTimestampMs,
       maxTimestampSoFarMs: maxTimestampMs,
-      isMerged: true,
+      isMerged: cleanedTo !== undefined,
       ...(cleanedTo === undefined ? {} : { cleanedTo }),
     },
   }
@@ -131,6 +131,12 @@ describe('a pass', () => {
       { dirtyStart, end, dirtyBytes, isResumed },
       { dirtyStart: 10, end: 30, dirtyBytes: 200, isResumed: false },
     )
+  })
+
+  test('takes a row that a merge has just written: what it might tell of appends is lost', () => {
+    const young = row(0, 9, { writtenMs: nowMs })
+    assert.equal(plan([young]).end, 0)
+    assert.equal(plan([{ ...young, row: { ...young.row, isMerged: true } }]).end, 10)
   })
 
   test('ends before records that are younger than min.compaction.lag.ms', () => {
