@@ -19,7 +19,7 @@ interface ProduceFlags extends ServerOptions {
   readonly jsonLines?: boolean
   readonly emptyAsNull?: boolean
   readonly header?: readonly (readonly [string, string])[]
-  readonly compression: 'none' | 'gzip' | 'snappy' | 'lz4'
+  readonly compression: 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
   readonly acks: 'all' | '1' | '0'
   readonly lingerMs: number
   readonly deliveryTimeoutMs: number
@@ -55,7 +55,7 @@ export function addProduce(program: Command, io: CliIo): void {
     .option('-Z, --empty-as-null', 'an empty value is null, a tombstone')
     .addOption(
       new Option('-z, --compression <codec>', 'compress batches')
-        .choices(['none', 'gzip', 'snappy', 'lz4'])
+        .choices(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
         .default('none'),
     )
     .addOption(new Option('--acks <acks>', '0: do not wait for the outcome').choices(['all', '1', '0']).default('all'))

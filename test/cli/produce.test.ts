@@ -68,8 +68,8 @@ describe('highwater produce', () => {
 
   it('compresses', async () => {
     const { run, consumed } = await world()
-    for (const codec of ['gzip', 'snappy', 'lz4']) await run(`produce -t t -p 0 -z ${codec}`, codec)
-    assert.equal(await consumed('%s,'), 'gzip,snappy,lz4,')
+    for (const codec of ['gzip', 'snappy', 'lz4', 'zstd']) await run(`produce -t t -p 0 -z ${codec}`, codec)
+    assert.equal(await consumed('%s,'), 'gzip,snappy,lz4,zstd,')
   })
 
   it('keeps bytes as they are', async () => {
