@@ -31,10 +31,9 @@ export async function retainPartition(context: Context, key: HeadKey, limits: Re
     await startByAge(context, head, limits.retentionMs),
     await startBySize(context, head, limits.retentionBytes),
   )
-  if (start > head.start) {
-    const answer = await context.persist(() => context.metadata.updateHead(key, { kind: 'trim', start }))
-    if (answer.head !== undefined) context.heads.note(answer.head)
-  }
+  if (start <= head.start) return removeBelow(context, head)
+  const answer = await context.persist(() => context.metadata.updateHead(key, { kind: 'trim', start }))
+  if (answer.head !== undefined) context.heads.note(answer.head)
   const now = await context.heads.read(key)
   return now === undefined || now.isDeleted ? 0 : removeBelow(context, now)
 }
