@@ -1,5 +1,5 @@
 /**
- * Kafka's record batch, version 2: what clients send, what segments store and what readers get, unchanged.
+ * Kafka's record batch, version 2: what clients send, what segments store and what readers get.
  * All numbers big-endian; the header is 61 bytes:
  *
  *    0  baseOffset            i64   0 from a client; the log writes it on reading (outside the CRC)

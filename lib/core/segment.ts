@@ -5,8 +5,8 @@
  *     8        chunks           back to back, nothing between them
  *     ...      index, footer    see segment-index.ts; found from the end of the object
  *
- * A chunk is a run of whole Kafka v2 record batches of one partition, stored as they came but for the base offset, which
- * is relative to the chunk: the first batch of a gathered chunk has 0, each next one goes on where the last one ended.
+ * A chunk is a run of whole Kafka v2 record batches of one partition, whose base offset is relative to the chunk (gathered ones are
+ * otherwise as they came, see batch-rewrite.ts for merged ones): the first batch of a gathered chunk has 0, each next one goes on where the last one ended.
  * In a merged segment a chunk's base offset is known and stands in the index; compaction may leave gaps.
  *
  * Checksums (S1): every byte is under one. A batch's own CRC covers it from byte 21 to its end and was checked when it
