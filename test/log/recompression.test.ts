@@ -175,3 +175,28 @@ test('no batch becomes larger than the topic takes in', async () => {
     eager,
   )
 })
+
+test('a merge lets others have their turn after each mebibyte that it compressed', async () => {
+  await withLog(
+    memory,
+    async ({ log, clock }) => {
+      assert.ok((await log.createTopic({ name: 'events', configs: { 'chunk.placement': 'segment' } })).ok)
+      const record = { timestampMs: t0, key: null, value: new Uint8Array(200_000).fill(7) }
+      for (let number = 0; number < 40; number++) {
+        const batches = encodeBatch({ records: [record], compression: 'none' }, nodeCodecs)
+        assert.ok((await log.append({ topic: 'events', partition: 0, batches })).ok)
+      }
+      await log.settled()
+      let turns = 0
+      const sleep = clock.sleep.bind(clock)
+      clock.sleep = (durationMs, signal) => {
+        if (durationMs === 0) turns++
+        return sleep(durationMs, signal)
+      }
+      const merged = await log.merge('events', 0)
+      assert.ok(merged.ok && merged.rows >= 2)
+      assert.ok(turns >= 5, `${turns} turns`)
+    },
+    eager,
+  )
+})
