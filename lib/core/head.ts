@@ -152,6 +152,11 @@ export interface CleanCommand {
   /** What the pass saw when it began, 0 for none: two passes do not both finish. */
   readonly from: Offset
   readonly to: Offset
+  /**
+   * The oldest segment that the pass wrote, empty for none. Below the fence it may have been swept before its row was put: something covered it then, which
+   * would count no more (S3, K2).
+   */
+  readonly oldestSegment: SegmentId | ''
 }
 
 export interface MarkDeletedCommand {
@@ -233,6 +238,8 @@ export function decideHead(head: Head | undefined, command: HeadCommand): HeadDe
       if (head.isDeleted) return refuse({ reason: 'deleted' })
       if ((head.cleanedTo ?? 0) !== command.from || command.to <= command.from || command.to > head.hw)
         return refuse({ reason: 'superseded' })
+      if (command.oldestSegment !== '' && head.minSegment !== '' && command.oldestSegment < head.minSegment)
+        return refuse({ reason: 'fenced-segment', minSegment: head.minSegment })
       return accept({ ...head, cleanedTo: command.to })
     case 'mark-deleted':
       if (head.isDeleted) return refuse({ reason: 'deleted' })

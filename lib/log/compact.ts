@@ -21,7 +21,7 @@ import { compactionKey } from '../core/items.ts'
 import { KeyMap } from '../core/key-map.ts'
 import type { StoredRow } from '../core/merge-plan.ts'
 import { rowBytes } from '../core/merge-plan.ts'
-import type { Offset } from '../core/names.ts'
+import type { Offset, SegmentId } from '../core/names.ts'
 import type { EffectiveConfig } from '../core/topic.ts'
 import { inlineOf, noteCandidates, segmentsOf } from './candidates.ts'
 import type { Chunks } from './chunks.ts'
@@ -86,9 +86,9 @@ export async function compactPartition(
   const pass = new Pass(context, chunks, head, config, plan, tombstonesBelow, signal)
   const left = await pass.run(counting)
   if (left === undefined) return undefined
-  if (plan.end > cleanedTo && !(await raise(context, key, cleanedTo, plan.end))) return undefined
+  const { bytesAfter: cleanBytes, firstTombstone, oldestSegment, ...counted } = left
+  if (plan.end > cleanedTo && !(await raise(context, key, cleanedTo, plan.end, oldestSegment))) return undefined
   const nowMs = clock.now()
-  const { bytesAfter: cleanBytes, firstTombstone } = left
   await remember(
     context,
     key,
@@ -102,7 +102,7 @@ export async function compactPartition(
   )
   context.observe?.count('compactions', 1)
   context.observe?.count('recordsCompacted', left.recordsRemoved, key.topicId)
-  return { cleanedTo: plan.end, ...left }
+  return { cleanedTo: plan.end, bytesAfter: cleanBytes, ...counted }
 }
 
 function policyOf({ settings }: Context, config: EffectiveConfig): CompactionPolicy {
@@ -149,8 +149,15 @@ async function removeOthers(
 }
 
 /** Is the head's `cleanedTo` at `to`, by this pass or another one? */
-async function raise(context: Context, key: HeadKey, from: Offset, to: Offset): Promise<boolean> {
-  const answer = await context.persist(() => context.metadata.updateHead(key, { kind: 'clean', from, to }))
+async function raise(
+  context: Context,
+  key: HeadKey,
+  from: Offset,
+  to: Offset,
+  oldestSegment: SegmentId | '',
+): Promise<boolean> {
+  const command = { kind: 'clean', from, to, oldestSegment } as const
+  const answer = await context.persist(() => context.metadata.updateHead(key, command))
   if (answer.head !== undefined) context.heads.note(answer.head)
   return answer.applied || answer.head?.cleanedTo === to
 }
@@ -186,7 +193,11 @@ interface CleanRow {
   readonly isWhole: boolean
 }
 
-type PassResult = Omit<Compacted, 'cleanedTo'> & { readonly firstTombstone: Offset | undefined }
+interface PassResult extends Omit<Compacted, 'cleanedTo'> {
+  readonly firstTombstone: Offset | undefined
+  /** Of those that it wrote. */
+  readonly oldestSegment: SegmentId | ''
+}
 
 class Pass {
   readonly #context: Context
@@ -205,6 +216,7 @@ class Pass {
   #bytesBefore = 0
   #bytesAfter = 0
   #firstTombstone = Number.POSITIVE_INFINITY
+  #oldestSegment: SegmentId | '' = ''
 
   constructor(
     context: Context,
@@ -244,6 +256,7 @@ class Pass {
       keys: this.#keys.size,
       mapBytes: this.#keys.bytes,
       firstTombstone: this.#firstTombstone === Number.POSITIVE_INFINITY ? undefined : this.#firstTombstone,
+      oldestSegment: this.#oldestSegment,
     }
   }
 
@@ -359,6 +372,9 @@ class Pass {
       stamp,
     )
     this.#bytesAfter += written.bytes
+    const { segment } = written
+    if (segment !== undefined && (this.#oldestSegment === '' || segment < this.#oldestSegment))
+      this.#oldestSegment = segment
     return putInPlace(this.#context, this.#head, run, written)
   }
 }

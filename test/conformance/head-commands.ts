@@ -73,7 +73,9 @@ export class HeadCommands {
     if (kind < 25) return this.#lease(dice, head)
     if (kind < 27) {
       const from = around(dice, head.cleanedTo ?? 0)
-      return { kind: 'clean', from, to: dice.pick([from + 1, head.hw, head.hw, head.hw + 1, from, from - 1]) }
+      const to = dice.pick([from + 1, head.hw, head.hw, head.hw + 1, from, from - 1])
+      const oldestSegment = dice.isLucky(4) ? segmentIdFloor(Math.max(0, this.#used.length - dice.roll(5))) : ''
+      return { kind: 'clean', from, to, oldestSegment }
     }
     return dice.isLucky(2) ? { kind: 'mark-deleted' } : this.#lease(dice, head)
   }

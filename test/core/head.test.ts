@@ -17,7 +17,7 @@ import {
   wantsRoll,
 } from '../../lib/core/head.ts'
 import { isLeaseExpired, type Lease } from '../../lib/core/lease.ts'
-import { producerKeyOfId, segmentIdFloor, topicIdFromRandom } from '../../lib/core/names.ts'
+import { producerKeyOfId, type SegmentId, segmentIdFloor, topicIdFromRandom } from '../../lib/core/names.ts'
 import { type ProducerState, producerAfter } from '../../lib/core/producer.ts'
 import { type ChunkReference, encodeReference } from '../../lib/core/reference.ts'
 
@@ -315,8 +315,8 @@ describe('what only rises', () => {
       [0, 6],
       [1, 2],
     ] as const)
-      refused(head, { kind: 'clean', from, to }, { reason: 'superseded' })
-    const cleaned = next(head, { kind: 'clean', from: 0, to: 3 })
+      refused(head, { kind: 'clean', from, to, oldestSegment: '' }, { reason: 'superseded' })
+    const cleaned = next(head, { kind: 'clean', from: 0, to: 3, oldestSegment: '' })
     assert.equal(cleaned.cleanedTo, 3)
     for (const [from, to] of [
       [0, 4],
@@ -324,8 +324,16 @@ describe('what only rises', () => {
       [3, 2],
       [4, 5],
     ] as const)
-      refused(cleaned, { kind: 'clean', from, to }, { reason: 'superseded' })
-    assert.equal(next(cleaned, { kind: 'clean', from: 3, to: 5 }).cleanedTo, 5)
+      refused(cleaned, { kind: 'clean', from, to, oldestSegment: '' }, { reason: 'superseded' })
+    assert.equal(next(cleaned, { kind: 'clean', from: 3, to: 5, oldestSegment: '' }).cleanedTo, 5)
+  })
+
+  test('is not how far compaction came that wrote segments below the fence', () => {
+    const head = next(withTail(5), { kind: 'fence', minSegment: segmentIdFloor(10) })
+    const clean = (oldestSegment: SegmentId) => ({ kind: 'clean', from: 0, to: 3, oldestSegment }) as const
+    refused(head, clean(segmentIdFloor(9)), { reason: 'fenced-segment', minSegment: segmentIdFloor(10) })
+    assert.equal(next(head, clean(segmentIdFloor(10))).cleanedTo, 3)
+    assert.equal(next(withTail(5), clean(segmentIdFloor(0))).cleanedTo, 3)
   })
 
   test('is the floor of the producers', () => {
@@ -338,7 +346,7 @@ describe('what only rises', () => {
     const head = next({ ...fresh, hw: 5 }, { kind: 'mark-deleted' })
     refused(head, { kind: 'mark-deleted' }, { reason: 'deleted' })
     refused(head, { kind: 'trim', start: 1 }, { reason: 'deleted' })
-    refused(head, { kind: 'clean', from: 0, to: 1 }, { reason: 'deleted' })
+    refused(head, { kind: 'clean', from: 0, to: 1, oldestSegment: '' }, { reason: 'deleted' })
     const claim = { owner: 'a', seenEpoch: 0, untilMs: 1, isExclusive: false }
     refused(head, { kind: 'lease', act: 'take', claim }, { reason: 'deleted' })
     next(head, { kind: 'fence', minSegment: segmentIdFloor(10) })

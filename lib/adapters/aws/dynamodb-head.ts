@@ -69,6 +69,7 @@ export function headUpdate(command: HeadCommand): HeadUpdate {
       needsAlive(e)
       e.needs(command.from === 0 ? `attribute_not_exists(${cleanedTo})` : `${cleanedTo} = ${e.number(command.from)}`)
       e.needs(`${hw} >= ${to}`)
+      if (command.oldestSegment !== '') e.needs(`${e.path('minSegment')} <= ${e.value({ S: command.oldestSegment })}`)
       // What goes nowhere applies to no head.
       if (command.to <= command.from) e.needs(`${hw} < ${e.number(0)}`)
       e.set(cleanedTo, to)
