@@ -54,7 +54,10 @@ export const findingCodes = {
   },
   SEGMENT_DAMAGED: { severity: 'damage', meaning: "A segment's header, index or footer is not what was written" },
   RECORDS_DAMAGED: { severity: 'damage', meaning: 'The records of an intact batch cannot be read (`--deep`)' },
-  ROW_SHADOWED: { severity: 'leftover', meaning: 'A row that a later one covers; the next merge removes it' },
+  ROW_SHADOWED: {
+    severity: 'leftover',
+    meaning: 'A row that does not count: a later one covers it, or compaction has passed it by; upkeep removes it',
+  },
   ROW_BELOW_START: {
     severity: 'leftover',
     meaning: 'Rows below the log start; the next round of retention removes them',

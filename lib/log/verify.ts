@@ -17,7 +17,6 @@ import { offsetSortKey, rowsCollection } from '../core/items.ts'
 import type { Offset } from '../core/names.ts'
 import type { Row } from '../core/row.ts'
 import type { Topic } from '../core/topic.ts'
-import { effectiveConfig } from '../core/topic.ts'
 import type { Fault, Finding, Place, RowAfter, VerifiedPiece, VerifyCounts, VerifyCursor } from '../core/verify-rule.ts'
 import {
   encodeCursor,
@@ -106,7 +105,6 @@ class Walk {
   readonly #topics: Topics
   readonly #topic: Topic
   readonly #key: HeadKey
-  readonly #isCompact: boolean
   readonly #request: VerifyRequest
   readonly #looks: number
   readonly #untilMs: number
@@ -121,7 +119,6 @@ class Walk {
     this.#topics = topics
     this.#topic = topic
     this.#key = { topicId: topic.id, partition: request.partition }
-    this.#isCompact = effectiveConfig(topic).cleanupPolicy.isCompact
     this.#request = request
     this.#looks = looks
     this.#untilMs = context.clock.now() + pieceMsMax
@@ -231,19 +228,19 @@ class Walk {
     // Something moved: begin again with the row that holds what comes next.
     for (let hasMoved = true; hasMoved; ) {
       hasMoved = false
-      for await (const row of this.#rowsFrom(this.#below, head.start)) {
-        const isDone = this.#below <= head.start
-        if (isDone || row.first >= this.#below || row.last < this.#below - 1 || this.#isStale(row, head)) {
-          if (!isDone && row.last < this.#below - 1) {
-            await this.#lookAgain(Math.max(row.last + 1, head.start), this.#below, {
-              code: 'OFFSETS_MISSING',
-              message: `No row holds offsets ${row.last + 1} to ${this.#below - 1}.`,
-            })
-            hasMoved = true
-            break
-          }
+      for await (const row of this.#rowsFrom(this.#below, head)) {
+        const isCovered = this.#below <= head.start || row.first >= this.#below
+        if (isCovered || this.#isStale(row, head)) {
           this.#findShadowed(row)
           continue
+        }
+        if (row.last < this.#below - 1) {
+          await this.#lookAgain(Math.max(row.last + 1, head.start), this.#below, {
+            code: 'OFFSETS_MISSING',
+            message: `No row holds offsets ${row.last + 1} to ${this.#below - 1}.`,
+          })
+          hasMoved = true
+          break
         }
         const verified = await this.#verifyRow(row, head)
         if (!verified.isDone) return false
@@ -262,17 +259,12 @@ class Walk {
     return true
   }
 
-  /** B: rows that compaction has passed by do not count. */
-  #isStale(_row: Row, _head: Head): boolean {
-    return false
-  }
-
   #findShadowed(row: Row): void {
     this.#find({
       code: 'ROW_SHADOWED',
       offset: row.first,
       key: this.#rowKeyText(row.last),
-      message: `Offsets ${row.first} to ${row.last} lie in a later row as well.`,
+      message: `Offsets ${row.first} to ${row.last} are another row's.`,
     })
   }
 
@@ -343,19 +335,26 @@ class Walk {
     }
   }
 
-  /** Compaction may have left out some of its records. */
+  /** Compaction may have left out some of its records (K1). */
   #isCleaned(row: Row): boolean {
-    return row.isMerged && this.#isCompact
+    return row.cleanedTo !== undefined
+  }
+
+  /** K2: readers pass it by. */
+  #isStale(row: Row, head: Head): boolean {
+    return this.#context.rules.isStaleRow(row, head.cleanedTo)
   }
 
   /** The row that holds the offset below, and those under it, descending. What is no row is told of and passed by. */
-  async *#rowsFrom(below: Offset, start: Offset): AsyncGenerator<Row> {
+  async *#rowsFrom(below: Offset, head: Head): AsyncGenerator<Row> {
+    const { start } = head
     if (below <= start) return
     const { metadata, rules } = this.#context
     const collection = rowsCollection(this.#key.topicId, this.#key.partition)
     const ahead = { from: offsetSortKey(below - 1), limit: nearRowsPerQuery }
     const near = rowsAmong(await this.#context.persist(() => metadata.query(collection, ahead)))
-    const choice = rules.rowThatCounts(near, below - 1, true, 'near')
+    const counting = near.filter((row) => !this.#isStale(row, head))
+    const choice = rules.rowThatCounts(counting, below - 1, true, 'near')
     let next = below - 1
     if (choice.kind === 'found') {
       yield choice.row

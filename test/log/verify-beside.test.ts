@@ -111,8 +111,7 @@ describe('a verification beside upkeep', () => {
         const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
         const slow = { objects: interrupted(stores.objects, turn), metadata: interrupted(stores.metadata, turn) }
         const verifier = over({ ...stores, ...slow })
-        const untilMs = performance.now() + 1_200
-        while (performance.now() < untilMs)
+        while (seen.pieces < 60)
           for (const partition of [0, 1]) {
             const { findings, counts, pieces } = await verified(verifier, { partition, isDeep: true, bytesMax: 2_000 })
             assert.deepEqual(damageOf({ findings }), [])
@@ -122,7 +121,7 @@ describe('a verification beside upkeep', () => {
         isOver = true
         await Promise.all([...producing, keeping])
         clock.advance(60_000)
-        assert.ok(seen.pieces > 10 && seen.records > 100, `${seen.records} records in ${seen.pieces} pieces`)
+        assert.ok(seen.records > 100, `${seen.records} records in ${seen.pieces} pieces`)
         for (const partition of [0, 1]) assert.deepEqual(damageOf(await verified(log, { partition })), [])
       },
       { ...eager, retryDelayMs: 1 },
