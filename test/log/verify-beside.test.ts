@@ -111,7 +111,7 @@ describe('a verification beside upkeep', () => {
         const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
         const slow = { objects: interrupted(stores.objects, turn), metadata: interrupted(stores.metadata, turn) }
         const verifier = over({ ...stores, ...slow })
-        while (seen.pieces < 60)
+        while (seen.pieces < 30)
           for (const partition of [0, 1]) {
             const { findings, counts, pieces } = await verified(verifier, { partition, isDeep: true, bytesMax: 2_000 })
             assert.deepEqual(damageOf({ findings }), [])
