@@ -16,6 +16,7 @@ export const operations = [
   'compaction',
   'sweep',
   'upkeep',
+  'verify',
   'other',
 ] as const
 export type Operation = (typeof operations)[number]

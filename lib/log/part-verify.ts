@@ -1,12 +1,13 @@
 /** The part of a log that verifies it. Reads only. */
-import type { Engine } from './engine.ts'
+import { countedAs, type Engine } from './engine.ts'
 import type { Log } from './log.ts'
 import { verifyPartition } from './verify.ts'
 import { verifyLeftovers, verifyTopics } from './verify-topics.ts'
 
 type VerifyMethods = 'verifyTopics' | 'verifyPartition' | 'verifyLeftovers'
 
-export function verifyPart({ context, topics, answer, ending }: Engine): Pick<Log, VerifyMethods> {
+export function verifyPart(engine: Engine): Pick<Log, VerifyMethods> {
+  const { context, topics, answer, ending } = countedAs('verify', engine)
   return {
     verifyTopics: (after) => answer(async () => ({ ok: true, ...(await verifyTopics(context, after)) }), 'unseen'),
     verifyPartition: (request) =>
