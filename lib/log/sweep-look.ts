@@ -131,7 +131,10 @@ export class Look {
         if (row.first > run.lastOffset && reading === 'near') isPast = true
       }
       const named = { ...marked, ids, rows: rows.map(({ row }) => row) }
-      const verdict = this.context.rules.judgeSegment(id, candidate, named)
+      let verdict = this.context.rules.judgeSegment(id, candidate, named)
+      // Which rows count is asked after they were read: a compaction may have ended since the mark (K2).
+      if (verdict !== 'kept')
+        verdict = this.context.rules.judgeSegment(id, candidate, { ...named, ...(await this.#now(key)) })
       if (verdict === 'free') return 'free'
       if (verdict !== 'kept') {
         const own = rows.find(({ row }) => row === verdict.row)
@@ -246,6 +249,13 @@ export class Look {
       const ids = new Set(this.context.rules.tailIds(head))
       return { ids, start, isDeleted, ...(cleanedTo === undefined ? {} : { cleanedTo }) }
     })
+  }
+
+  async #now(key: HeadKey): Promise<Pick<Named, 'start' | 'cleanedTo'>> {
+    const head = await this.context.persist(() => this.context.metadata.readHead(key))
+    if (head === undefined) throw new Error(`the head of ${headKeyText(key)} is gone`)
+    const { start, cleanedTo } = head
+    return { start, ...(cleanedTo === undefined ? {} : { cleanedTo }) }
   }
 
   /** Asked of partitions that need no mark, since something there has still to be noted. */
