@@ -22,6 +22,7 @@ import { privilegeSuite } from './cloud/privilege-suite.ts'
 import type { Asked } from './cloud/recorder.ts'
 import { bootstrap, deploy, type Stack } from './cloud/stack.ts'
 import { upkeepSuite } from './cloud/upkeep-suite.ts'
+import { verifySuite } from './cloud/verify-suite.ts'
 
 let cloud: Cloud
 let directory: string
@@ -56,6 +57,7 @@ function everything(): void {
   flightsSuite(given)
   leaseSuite(given)
   upkeepSuite(given)
+  verifySuite(() => owner)
   costSuite(given, () => {
     asked.push(...(cloud.recorder?.asked ?? []))
   })
