@@ -62,14 +62,17 @@ export function byPutTime(ageMs: number): WrapPorts {
   }
 }
 
-/** The sweep has read the rows of a partition before it reads its tail. */
-export const rowsBeforeTail: WrapPorts = ({ objects, metadata }) => ({
+/** The sweep has read the rows of a partition before it reads its tail, and took some time over it. */
+export const rowsBeforeTail: WrapPorts = ({ objects, metadata }, world) => ({
   objects,
   metadata: {
     ...metadata,
     async readHead(key) {
       const sweep = sweeping.getStore()
-      if (sweep !== undefined) sweep.rows.set(rowsCollection(key.topicId, key.partition), await allRows(metadata, key))
+      if (sweep !== undefined) {
+        sweep.rows.set(rowsCollection(key.topicId, key.partition), await allRows(metadata, key))
+        await world.sleep(200)
+      }
       return metadata.readHead(key)
     },
     async query(collection, range) {

@@ -3,6 +3,7 @@
  * architecture.md of the design, sections 1 and 4 to 8; the checker was not made for them.
  */
 
+import { keepsRecord, tombstonesGoBelow } from '../../lib/core/compaction-plan.ts'
 import type { GroupText } from '../../lib/core/group.ts'
 import { release } from '../../lib/core/group.ts'
 import type { CarriedClaim, GroupOffset } from '../../lib/core/group-offset.ts'
@@ -234,6 +235,27 @@ export const mutations: { readonly [name: string]: Mutation } = {
 
   /** A merge leaves out the last chunk of what it merges. */
   'a merge that drops a chunk': { rules: { spansToMerge: (run, start) => spansToMerge(run, start).slice(0, -1) } },
+
+  /** K1. The last record of a key goes with those before it. */
+  'a compaction that loses the last value': {
+    rules: {
+      keepsRecord: (record, latest, tombstonesBelow) =>
+        latest !== record.offset && keepsRecord(record, latest, tombstonesBelow),
+    },
+  },
+
+  /** K1. A tombstone goes in the pass that finds it, when what it deletes is still in rows below. */
+  'a tombstone dropped before its keys': { rules: { tombstonesGoBelow: () => Number.MAX_SAFE_INTEGER } },
+
+  /** A tombstone goes in the first pass after the one that cleaned what was before it, however soon that is. */
+  'tombstones that do not wait': {
+    rules: {
+      tombstonesGoBelow: (passes, dirtyStart, _waitMs, nowMs) => tombstonesGoBelow(passes, dirtyStart, 0, nowMs),
+    },
+  },
+
+  /** K2. A row that a frozen roll or merge puts again brings back what its key's tombstone has deleted. */
+  'rows that come back after a compaction': { rules: { isStaleRow: () => false } },
 
   /** The sweep's fence is raised and nobody minds (D6). */
   'no fence': { decide: appendsWith(() => ({ minSegment: '' })) },

@@ -18,7 +18,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     /** Lines of the history to show. */
     tail: { type: 'string', default: '60' },
-    /** What to leave out, separated by commas: actors, faults, `disk`, `disk-faults`, `blight`, `lull`, `long`, `compaction`. */
+    /** What to leave out, separated by commas: actors, faults, `disk`, `disk-faults`, `blight`, `lull`, `rows-again`, `long`, `compaction`. */
     without: { type: 'string', default: '' },
     /** How much the actors do, instead of what the seed says. */
     effort: { type: 'string' },
@@ -114,7 +114,17 @@ async function minimised(outcome: Outcome): Promise<Outcome> {
     effort = changed.effort
     return true
   }
-  for (const name of [...actorKinds, ...faultKinds, 'blight', 'disk', 'disk-faults', 'long', 'lull', 'compaction'])
+  for (const name of [
+    ...actorKinds,
+    ...faultKinds,
+    'blight',
+    'disk',
+    'disk-faults',
+    'long',
+    'lull',
+    'rows-again',
+    'compaction',
+  ])
     await attempt({ without: new Set([...without, name]), effort })
   for (let less = 2; less < 64; less *= 2)
     while (effort > less && (await attempt({ without, effort: effort - Math.ceil(effort / less) })));

@@ -149,11 +149,14 @@ function openCalls(sim: Simulation): string {
 /** Stores, processes and topics, without faults. */
 async function begin(sim: Simulation, mutation: Mutation, decide: typeof decideHead | undefined): Promise<void> {
   const { swarm, dice, world, truth } = sim
+  const again = dice.derive('again')
   sim.areFaultsOn = false
   sim.metadata = watchedMetadata(truth, world, {
     decide,
     changeWrites: mutation.changeWrites,
     firstOffset: swarm.firstOffset,
+    rowsAgain: () =>
+      sim.areFaultsOn && again.chance(swarm.rowsAgain) ? again.scattered(100, swarm.lateMs[1]) : undefined,
   })
   const objects =
     swarm.objects === 'disk'

@@ -8,7 +8,7 @@ import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
 import type { decideHead } from '../../lib/core/head.ts'
 import type { Offset } from '../../lib/core/names.ts'
 import { segmentPrefixes } from '../../lib/core/names.ts'
-import type { ItemWrite, Metadata, Objects } from '../../lib/ports.ts'
+import type { ItemWrite, Metadata, Objects, WriteAnswer } from '../../lib/ports.ts'
 import type { Dice } from './dice.ts'
 import type { DiskFault } from './disk.ts'
 import { SimulatedDisk } from './disk.ts'
@@ -30,12 +30,14 @@ export interface WatchOptions {
   readonly changeWrites: ChangeWrites | undefined
   /** Of every new head, as if all before had been trimmed. */
   readonly firstOffset: Offset
+  /** Asked after each write of a row: when it arrives once more. */
+  readonly rowsAgain: () => number | undefined
 }
 
 export function watchedMetadata(
   truth: Truth,
   world: World,
-  { decide, changeWrites, firstOffset }: WatchOptions,
+  { decide, changeWrites, firstOffset, rowsAgain }: WatchOptions,
 ): Metadata {
   const metadata = new MemoryMetadata(decide === undefined ? {} : { decide })
   const written = (writes: readonly ItemWrite[]) => {
@@ -43,6 +45,12 @@ export function watchedMetadata(
       if (write.op === 'put') truth.put(write)
       else if (write.op === 'delete') truth.deleted(write.key)
     }
+  }
+  const write = async (asked: readonly ItemWrite[]): Promise<WriteAnswer> => {
+    const writes = changeWrites === undefined ? asked : await changeWrites(asked, metadata)
+    const answer = await metadata.write(writes)
+    if (answer.applied) written(writes)
+    return answer
   }
   return {
     readHead: (key) => metadata.readHead(key),
@@ -63,10 +71,13 @@ export function watchedMetadata(
     get: (key) => metadata.get(key),
     query: (collection, range) => metadata.query(collection, range),
     async write(asked) {
-      const writes = changeWrites === undefined ? asked : await changeWrites(asked, metadata)
-      const answer = await metadata.write(writes)
-      if (answer.applied) written(writes)
-      return answer
+      const again = asked.some(({ key }) => key.collection.startsWith('rows/')) ? rowsAgain() : undefined
+      if (again !== undefined)
+        world.after(again, () => {
+          truth.history.note('rows are written once more')
+          void write(asked)
+        })
+      return write(asked)
     },
   }
 }

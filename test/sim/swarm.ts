@@ -56,6 +56,10 @@ export interface Swarm {
   readonly isLong: boolean
   /** A process freezes with this probability when it has just been answered such a call: between a put and its commit, for one. */
   readonly lull?: { readonly call: string; readonly chance: number }
+  /** How likely the write of a row is to arrive once more, whatever became of it before: more often than other writes, which `rates` are for. */
+  readonly rowsAgain: number
+  /** Of upkeep: how much of it is merges. */
+  readonly mergeShare: number
   /** How long a process is frozen, if it is for long. */
   readonly freezeMs: readonly [number, number]
   readonly quietMs: readonly [number, number]
@@ -104,7 +108,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
   const long = dice.derive('long')
   const isLong = long.chance(0.2) && !without.has('long')
   const lull = dice.derive('lull')
-  const isLulled = lull.chance(isLong ? 0.6 : 0.2) && !without.has('lull')
+  const isLulled = lull.chance(isLong ? 0.6 : 0.35) && !without.has('lull')
   const cleaning = dice.derive('cleaning')
   const keys = cleaning.chance(0.25) && !without.has('compaction') ? cleaning.int(1, 6) : 0
   const age = dice.derive('age')
@@ -153,6 +157,8 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     diskFaults: own.chance(0.3) && !without.has('disk-faults') ? own.scattered(0.0003, 0.01) : 0,
     isLong,
     ...(isLulled ? { lull: { call: lull.pick(lulls), chance: lull.scattered(0.005, 0.2) } } : {}),
+    rowsAgain: lull.chance(keys > 0 ? 0.6 : 0.2) && !without.has('rows-again') ? lull.scattered(0.05, 1) : 0,
+    mergeShare: upkeep.pick([0.65, 0.65, 0.4, 0.15]),
     freezeMs: [2_000, isLong ? 5 * dayMs : 2 * hourMs],
     quietMs: isLong ? [60_000, 15 * dayMs] : [1_000, 3 * hourMs],
     latencyMs: [own.between(0, 2), own.scattered(2, 40)],
@@ -170,6 +176,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       chunkCacheBytesMax: own.pick([0, 0, 500, 67_108_864]),
       headPollMsMin: 20,
       headPollMsMax: own.pick([20, 500]),
+      compactionKeysMax: cleaning.pick([2, 10, 1_000_000, 1_000_000]),
       mergeRowsMin: upkeep.int(2, 4),
       mergeBytesMin: 1_024,
       mergeBytesMax: upkeep.pick([65_536, 33_554_432]),
@@ -194,7 +201,8 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       ...(keys > 0
         ? {
             'cleanup.policy': cleaning.pick(['compact', 'compact', 'compact,delete']),
-            'delete.retention.ms': String(cleaning.pick([0, 0, 500, isLong ? dayMs : 60_000])),
+            'delete.retention.ms': String(cleaning.pick([0, 0, 500, 60_000, isLong ? dayMs : hourMs])),
+            'min.cleanable.dirty.ratio': cleaning.pick(['0', '0', '0.2', '0.5']),
             'min.compaction.lag.ms': String(cleaning.pick([0, 0, isLong ? hourMs : 0])),
           }
         : {}),
@@ -210,9 +218,11 @@ const lulls = [
   'write inline',
   'write rows',
   'write candidates',
+  'write candidates',
   'updateHead append',
   'updateHead roll',
   'updateHead fence',
+  'updateHead clean',
   'query rows',
   'query rows',
   'query candidates',

@@ -34,10 +34,6 @@ export interface TrueRecord extends RecordName {
   readonly key: string | null
   readonly isTombstone: boolean
 }
-interface CommittedRecord extends TrueRecord {
-  readonly committedMs: number
-}
-
 /** What may become of a topic's records: the least of every limit that its configs ever had. */
 interface Cleaning {
   isCompacted: boolean
@@ -104,11 +100,13 @@ export function recordContent(
 export class PartitionTruth {
   readonly key: HeadKey
   /** By offset; none below the first that the head began with. */
-  readonly records: CommittedRecord[] = []
+  readonly records: TrueRecord[] = []
   /** The last offset of each key. */
   readonly keys = new Map<string, Offset>()
   /** Tombstones that were the last of their keys, and have been removed. */
   readonly gone = new Map<string, Offset>()
+  /** Passes of key compaction that have ended. */
+  readonly passes: { readonly to: Offset; readonly atMs: number }[] = []
   readonly cleaning: Cleaning
   readonly skewMs: number
   /** In offset order. */
@@ -145,7 +143,9 @@ export class PartitionTruth {
     const clockMs = nowMs + this.skewMs
     if (minCompactionLagMs > 0 && record.timestampMs > clockMs - minCompactionLagMs) return false
     if ((this.keys.get(record.key) ?? -1) > offset) return true
-    return record.isTombstone && clockMs + this.skewMs - record.committedMs >= deleteRetentionMs
+    // From the pass that cleaned all that was before it.
+    const pass = record.isTombstone ? this.passes.find(({ to }) => to > offset) : undefined
+    return pass !== undefined && clockMs + this.skewMs - pass.atMs >= deleteRetentionMs
   }
 
   get hw(): Offset {
@@ -262,6 +262,7 @@ export class Truth {
     else if (head.hw !== before.hw) this.history.violate('H2', `${command.kind} moved hw of ${short(head)}`)
     this.#checkTail(truth)
     if (command.kind === 'trim') this.#checkTrim(truth, before.start, nowMs)
+    if (command.kind === 'clean') truth.passes.push({ to: command.to, atMs: nowMs })
     if (command.kind === 'roll' || command.kind === 'clean') this.view.check(truth)
   }
 
@@ -375,7 +376,7 @@ export class Truth {
 
   #committed(truth: PartitionTruth, record: TrueRecord, offset: Offset, nowMs: number): void {
     const { append, attempt, index, timestampMs, key, isTombstone } = record
-    truth.records.push({ append, attempt, index, timestampMs, key, isTombstone, committedMs: nowMs })
+    truth.records.push({ append, attempt, index, timestampMs, key, isTombstone })
     if (key !== null) truth.keys.set(key, offset)
     const { topicId, partition } = truth.key
     const at = `${short(truth.key)}@${offset}`
@@ -459,6 +460,8 @@ export class Truth {
       this.history.violate('row.ts', `${collection} has a row ${row.first}..${row.last}`)
       return
     }
+    // Nobody knows the times of rows that are gone with their topic.
+    if (truth.head.isDeleted) return
     let [maxMs, sinceStartMs] = [-1, -1]
     for (let offset = Math.min(row.first, truth.head.start); offset <= row.last; offset++) {
       const { timestampMs } = truth.records[offset]!

@@ -24,6 +24,13 @@ interface Counting {
   readonly to: Offset
 }
 
+/** A row with the offsets at which it counts. */
+interface Run {
+  readonly row: Row
+  readonly first: Offset
+  readonly last: Offset
+}
+
 export class View {
   readonly #truth: Truth
   readonly #rows = new Map<string, Map<string, Row>>()
@@ -40,7 +47,8 @@ export class View {
     const there = this.#partition(collection)
     if (there === undefined) return
     this.check(there)
-    if (row.isMerged && !there.head.isDeleted && this.#counts(there, row)) this.#checkContent(there, row)
+    if (!row.isMerged || there.head.isDeleted) return
+    for (const run of this.#runs(there)) if (run.row === row) this.#checkContent(there, run)
   }
 
   deleted(collection: string, sort: string): void {
@@ -107,8 +115,8 @@ export class View {
     return this.#truth.partitions.get(`${topicId}/${partition}`)
   }
 
-  /** R1, K2: each row with the offsets at which it counts, from the end of the log down. */
-  *#runs({ key, head }: PartitionTruth): Generator<{ row: Row; first: Offset; last: Offset }> {
+  /** R1, K2: from the end of the log down. */
+  *#runs({ key, head }: PartitionTruth): Generator<Run> {
     const rows = [...(this.#rows.get(rowsCollection(key.topicId, key.partition))?.values() ?? [])].sort(
       (a, b) => b.last - a.last,
     )
@@ -119,11 +127,6 @@ export class View {
       yield { row, first: row.first, last }
       below = row.first
     }
-  }
-
-  #counts(there: PartitionTruth, wanted: Row): boolean {
-    for (const { row } of this.#runs(there)) if (row === wanted) return true
-    return false
   }
 
   *#counting(there: PartitionTruth): Generator<Counting> {
@@ -162,14 +165,14 @@ export class View {
     return whole?.subarray(position, position + lengthBytes) ?? new Uint8Array()
   }
 
-  /** D2, D3: a run that was written anew holds the true records of its offsets, all but those that may have gone. */
-  #checkContent(there: PartitionTruth, row: Row): void {
+  /** D2, D3: a run that was written anew holds true records, and where it counts all but those that may have gone. */
+  #checkContent(there: PartitionTruth, { row, first, last }: Run): void {
     const { history } = this.#truth
     const where = `the merged row ${row.first}..${row.last} of ${short(there.key)}`
     let next = row.first
     const missing = (to: Offset) => {
       for (; next < to; next++)
-        if (next >= there.head.start && !there.mayLack(next, history.nowMs))
+        if (next >= Math.max(first, there.head.start) && next <= last && !there.mayLack(next, history.nowMs))
           history.violate('D2', `${where} lacks offset ${next}`)
     }
     for (const { ref, base } of row.chunks)

@@ -271,7 +271,7 @@ export async function upkeeper(sim: Simulation, dice: Dice, actor: string): Prom
     const { topic, partition } = somePlace(sim, dice)
     const process = sim.anyProcess(dice)
     const act = dice.random()
-    if (act < (sim.swarm.isLong ? 0.5 : 0.65))
+    if (act < sim.swarm.mergeShare)
       await sim.call(
         actor,
         process,
