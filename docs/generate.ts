@@ -8,13 +8,17 @@ import {
   maintainMetrics,
   metricsNamespace,
   requestMetrics,
+  serverMetrics,
   stepMetrics,
+  usageProperties,
 } from '../functions/metrics.ts'
+import { counterName } from '../functions/server-metrics.ts'
 import { errorCatalogue } from '../lib/core/errors.ts'
 import type { Setting } from '../lib/core/settings.ts'
 import { settingsTable } from '../lib/core/settings.ts'
 import type { TopicConfigEntry } from '../lib/core/topic.ts'
 import { topicConfigs } from '../lib/core/topic.ts'
+import { operations } from '../lib/core/usage.ts'
 
 const generated = '<!-- Made by `npm run docs` from the code; edits are lost. -->'
 
@@ -102,6 +106,39 @@ call, and carries the time of the first call that it is of. An environment that 
 ${holdMsMax / 1_000} s of calls had to tell. Errors and commits of unknown outcome, with all that is held, are written when their call ends; what is logged as a line of its own is never held.
 
 ${table(['metric', 'unit', 'meaning'], all.flatMap(rows))}
+
+## Who asked for how much
+
+Beside these lines, environments write what they asked the stores for, a short line for each operation and topic, as often (beyond fifty topics, the others together): \`usage\` (the operation), \`topic\`,
+\`function\`, \`requests\`, and ${usageProperties.map((name) => `\`${name}\``).join(', ')}, the units of [the price list](costs.md#prices). They are properties of no metric, so that CloudWatch bills
+nothing but their bytes. The saved query \`cost by topic\` of CloudWatch Logs Insights adds them up ([costs.md](costs.md#of-a-running-cluster)).
+
+Operations are ${operations.map((name) => `\`${name}\``).join(', ')} (\`lib/core/usage.ts\`).
+
+## Prometheus
+
+A server (\`highwater start\`) tells Prometheus, in its text format, at \`GET /metrics\`:
+
+\`\`\`yaml
+scrape_configs:
+  - job_name: highwater
+    scrape_interval: 15s
+    static_configs:
+      - targets: ['127.0.0.1:8082']
+    # With --require-keys: a key that allows admin.
+    authorization:
+      credentials: hw5k0vq3x1m9c2f7ab.secret
+\`\`\`
+
+It is on the port of everything else, and asks for the right to administrate, since it names topics: one address, one way in, and no second port that a firewall must know of. The key that Prometheus holds
+may do what an administrator may; a proxy that lets nothing but \`/metrics\` through is what to put before it where that is too much. Functions have no such route: what would be asked is not there the next time.
+
+A topic is a label where the meter keeps it apart: 200 of them, those that were idle for an hour give way, and \`(other)\` is what the rest has together. Partitions are no label: a
+log may have 100,000. How far a group is behind is asked of the group (\`highwater groups lag\`).
+
+${table(['metric', 'labels', 'meaning'], [...Object.values(serverMetrics).map(({ name, labels, meaning }) => [`\`${name}\``, labels.join(', '), meaning]), ...Object.values(countMetrics).map(({ name, meaning }) => [`\`${counterName(name)}\``, /^(Records|Bytes)(Appended|Fetched|Repeated)$/.test(name) ? 'topic' : '', meaning])])}
+
+Beside them, what prom-client says of the process: processor time, memory, garbage collection, how late the event loop is.
 `
 }
 
