@@ -26,7 +26,7 @@ import { UnitReckoner } from './cloud/units.ts'
 
 const requests = Number(process.env.REQUESTS ?? 2_000)
 const partitions = 50
-const inFlight = 24
+const inFlight = 12
 const readers = 2
 const topic = 'merges'
 /** So many of the requests are there before the stream's trigger is turned on: what would lie there without it. */
@@ -86,13 +86,15 @@ describe(`${requests} requests of a record each over ${partitions} partitions`, 
     const before = await counts()
     say(t, 'before the merge function', before)
     assert.equal(before.segments, 0)
-    assert.equal(before.inline, first)
+    assert.ok(before.inline >= first && before.inline <= first + ledger.maybes)
     sayRequests(t, 'until then')
 
     await switchMapping(true)
     const all = await produceUntil(requests, Math.floor(requests * shareBefore), ledger)
     const seconds = (performance.now() - startedMs) / 1_000
-    t.diagnostic(`${first + all} requests in ${seconds.toFixed(0)} s`)
+    t.diagnostic(
+      `${first + all} requests acknowledged in ${seconds.toFixed(0)} s, ${ledger.maybes} answered by 500 and above`,
+    )
     const merged = await settled()
     say(t, "when the stream's rows are merged", merged)
     assert.ok(merged.merged > 0 && merged.inline < first + all, 'the merge function has merged')
@@ -127,6 +129,7 @@ describe(`${requests} requests of a record each over ${partitions} partitions`, 
     assert.ok(swept.rows <= 3 * partitions)
     for (let partition = 0; partition < partitions; partition++) await readWhole(partition, ledger)
     assert.equal(ledger.acknowledged, first + all)
+    assert.ok(first + all >= 0.99 * requests, 'nearly all are taken')
     ledger.checkAll()
   })
 
@@ -143,6 +146,11 @@ describe(`${requests} requests of a record each over ${partitions} partitions`, 
           headers: { 'content-type': 'application/vnd.kafka.json.v2+json' },
           body: JSON.stringify({ records: [{ value }] }),
         })
+        if (status >= 500) {
+          // A busy machine: nobody knows whether it is there.
+          ledger.maybe(value)
+          continue
+        }
         assert.equal(status, 200, text)
         ledger.acknowledge(partition, json.offsets[0].offset, value)
         acknowledged++
@@ -162,6 +170,8 @@ describe(`${requests} requests of a record each over ${partitions} partitions`, 
       }
     }
     const running = Promise.all(Array.from({ length: readers }, (_, at) => reader(at)))
+    // What fails is told when they are stopped.
+    running.catch(() => {})
     return {
       stop: async () => {
         isStopped = true
@@ -180,6 +190,7 @@ describe(`${requests} requests of a record each over ${partitions} partitions`, 
       const { status, json, text, headers } = await owner.send('GET', path, {
         headers: { accept: 'application/vnd.kafka.json.v2+json' },
       })
+      if (status >= 500) continue
       assert.equal(status, 200, text)
       for (const record of json as { offset: number; value: string }[]) {
         assert.equal(record.offset, offset, `partition ${partition}: offsets are dense (D3)`)
@@ -285,7 +296,17 @@ class Ledger {
   readonly #acknowledged = new Map<string, string>()
   readonly #seen = new Map<string, string>()
   readonly #ends = new Map<number, number>()
+  readonly #maybe = new Set<string>()
   compared = 0
+
+  get maybes(): number {
+    return this.#maybe.size
+  }
+
+  /** It was sent, and not acknowledged. */
+  maybe(value: string): void {
+    this.#maybe.add(value)
+  }
 
   get acknowledged(): number {
     return this.#acknowledged.size
@@ -315,6 +336,7 @@ class Ledger {
 
   /** What was read before it was acknowledged was the same, and nothing else was ever read. */
   checkAll(): void {
-    for (const [place, value] of this.#seen) assert.equal(this.#acknowledged.get(place), value, place)
+    for (const [place, value] of this.#seen)
+      if (!this.#maybe.has(value)) assert.equal(this.#acknowledged.get(place), value, place)
   }
 }
