@@ -58,6 +58,16 @@ export function compactionSuite(name: string, factory: StoresFactory): void {
       assert.deepEqual(await records(log), ['1 a=2'])
     })
 
+    specify('upkeep does it by itself', async (world) => {
+      const { log } = world
+      await createTopic(log)
+      await put(world, ['a=1'], ['b=1'], ['a=2'])
+      await rollAll(log)
+      assert.ok((await log.maintain()).ok)
+      assert.deepEqual(await records(log), ['1 b=1', '2 a=2'])
+      assert.deepEqual(await log.compact(topic, 0), { ok: true, pass: undefined })
+    })
+
     specify('what is young, or still in the tail, stays as it is', async (world) => {
       const { log, clock, another } = world
       await createTopic(log)

@@ -60,6 +60,7 @@ async function histories(numRuns: number, rules: Partial<LogRules> = {}): Promis
         }
         await partition.check()
         for (const offset of await partition.read()) assert.notEqual(partition.appended[offset]?.value, null)
+        await partition.verify()
       },
     ),
     { numRuns },
@@ -159,6 +160,7 @@ async function interruptions(how: Stop, rules: Partial<LogRules> = {}): Promise<
     const answer = await log.compact(topic, 0)
     assert.equal(answer.ok, !process.isStopped())
     await partition.check()
+    await partition.verify()
     if (!process.isStopped()) return at
     if (at % 2 === 1) {
       // Another history goes on meanwhile: more records, merges, tombstones that go.
@@ -179,6 +181,7 @@ async function interruptions(how: Stop, rules: Partial<LogRules> = {}): Promise<
     await partition.check()
     await process.arrive()
     await partition.check()
+    await partition.verify()
     await partition.compactAll()
     partition.clock.advance(50_000)
     assert.ok((await partition.log.sweep()).ok)
