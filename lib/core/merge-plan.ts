@@ -8,6 +8,9 @@
  *    with the logarithm of the segment's size over that of the first merge.
  *    Nor does it reach into what compaction has cleaned, or begun to: merged rows without a stamp hold all that was committed (K2).
  * U3 A row that a later one covers does not count (R1): it is left for deletion.
+ *
+ * Rows of large chunks stay as they are: they were compressed when they came, and to move them costs more than the requests that it
+ * saves readers. What is small below one is merged at once: nothing comes to it any more.
  */
 import type { EpochMs, Offset } from './names.ts'
 import { segmentIdTimeMs } from './names.ts'
@@ -31,7 +34,12 @@ export interface MergePolicy {
   readonly offsetsMax?: number
   /** When the oldest of them is older, a few rows that are not merged yet are merged, too. */
   readonly ageMs: number
+  /** Rows that came as chunks of so many bytes on average are not merged. @default none */
+  readonly largeChunkBytesMin?: number
 }
+
+/** So many rows of large chunks are passed in search of small ones that they lie upon. */
+const largeRowsMax = 64
 
 export interface StoredRow {
   readonly version: string
@@ -58,6 +66,9 @@ export class MergePlanner {
   /** Descending. */
   readonly #fresh: StoredRow[] = []
   readonly #merged: StoredRow[] = []
+  /** What was fresh above the newest large row; then `#fresh` and `#merged` are of what lies below one. */
+  #above: { readonly fresh: readonly StoredRow[]; readonly bytes: number } | undefined
+  #largeRows = 0
   #freshBytes = 0
   #bytes = 0
   #offsets = 0
@@ -95,6 +106,7 @@ export class MergePlanner {
     this.#live.push(stored)
     const bytes = rowBytes(row)
     if (this.#fresh.length === 0 && this.#merged.length === 0 && this.#isYoung(row)) return true
+    if (this.#isLarge(row)) return this.#passLarge()
     const offsets = row.last - row.first + 1
     const isFull = () =>
       this.#bytes + bytes > this.#policy.bytesMax ||
@@ -128,14 +140,48 @@ export class MergePlanner {
 
   /** Undefined: not yet worth it. */
   plan(): MergePlan | undefined {
+    if (this.#above === undefined) return this.#planOf(this.#fresh, this.#freshBytes, this.#merged, false)
+    return (
+      this.#planOf(this.#fresh, this.#freshBytes, this.#merged, true) ??
+      this.#planOf(this.#above.fresh, this.#above.bytes, [], false)
+    )
+  }
+
+  /** @param isClosed no more will come to it */
+  #planOf(
+    fresh: readonly StoredRow[],
+    freshBytes: number,
+    merged: readonly StoredRow[],
+    isClosed: boolean,
+  ): MergePlan | undefined {
     const { rowsMin, bytesMin } = this.#policy
-    const oldest = this.#fresh[this.#fresh.length - 1]
+    const oldest = fresh[fresh.length - 1]
     if (oldest === undefined) return undefined
-    const isOld = this.#isOld(oldest.row)
-    if (this.#fresh.length < rowsMin && this.#freshBytes < bytesMin && !isOld) return undefined
-    const run = [...this.#fresh, ...this.#merged].reverse()
-    const isWorth = run.length > 1 || (isOld && rowIds(oldest.row, true).length > 0)
+    const isDue = isClosed || this.#isOld(oldest.row)
+    if (fresh.length < rowsMin && freshBytes < bytesMin && !isDue) return undefined
+    const run = [...fresh, ...merged].reverse()
+    const isWorth = run.length > 1 || (isDue && rowIds(oldest.row, true).length > 0)
     return isWorth ? { run } : undefined
+  }
+
+  /** What was gathered so far ends above a large row. */
+  #passLarge(): boolean {
+    this.#largeRows++
+    const isOneBelow = this.#above !== undefined && this.#fresh.length > 0
+    if (this.#merged.length > 0 || isOneBelow || this.#largeRows >= largeRowsMax) {
+      this.#isOver = true
+      return true
+    }
+    this.#above ??= { fresh: this.#fresh.splice(0), bytes: this.#freshBytes }
+    this.#freshBytes = 0
+    this.#bytes = 0
+    this.#offsets = 0
+    return true
+  }
+
+  #isLarge(row: Row): boolean {
+    const { largeChunkBytesMin = Number.POSITIVE_INFINITY } = this.#policy
+    return !row.isMerged && row.chunks.length > 0 && rowBytes(row) >= largeChunkBytesMin * row.chunks.length
   }
 
   #isOld(row: Row): boolean {

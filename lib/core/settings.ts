@@ -178,6 +178,14 @@ export const settingsTable = {
     meaning:
       'Rows of a partition (each of 6 to 10 commits, or more) that are merged into one segment when there are so many.',
   },
+  largeChunkBytesMin: {
+    default: 262_144,
+    unit: 'bytes',
+    min: 1,
+    max: 1_073_741_824,
+    meaning:
+      'What was appended in one piece of so many bytes is large: compressed on its way in, if merge.compression.type says so and its beginning can be, and not merged, since that would move it for nothing.',
+  },
   mergeBytesMin: {
     default: 8_388_608,
     unit: 'bytes',

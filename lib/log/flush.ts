@@ -28,7 +28,7 @@ import type { Context } from './context.ts'
 import { headKeyText } from './context.ts'
 import type { Observer } from './observer.ts'
 import type { PartitionQueue } from './partition-queue.ts'
-import { rewriteChunk } from './rewrite-run.ts'
+import { isCompressible, rewriteChunk, rewriteRun } from './rewrite-run.ts'
 
 /** An append, checked, on its way to a segment. */
 export interface PendingAppend {
@@ -227,7 +227,38 @@ type Uploaded = { readonly ref: ChunkReference } | { readonly failure: Refusal }
 
 /** Makes each chunk durable where it is cheapest; each resolves when its bytes are. */
 function upload(context: Context, chunks: readonly Chunk[], above: SegmentId | ''): readonly Promise<Uploaded>[] {
-  const { inputs, areInline } = placed(context, chunks)
+  const given = chunks.map(chunkInput)
+  const { largeChunkBytesMin } = context.settings
+  const areLarge = chunks.map((chunk) => chunk.sizeBytes >= largeChunkBytesMin && hasUncompressed(chunk))
+  if (!areLarge.includes(true)) return uploadInputs(context, chunks, given, above)
+  // Merges leave large chunks alone: what may be compressed is compressed now.
+  const compressing = Promise.all(
+    given.map(async (input, index) => {
+      const config = areLarge[index] === true ? chunks[index]?.appends[0]?.config : undefined
+      if (config === undefined || !isCompressible(context, config, input.batches)) return input
+      const { batches } = await rewriteRun(context, config, [...input.batches])
+      return bytesOf(batches) < bytesOf(input.batches) ? { ...input, batches } : input
+    }),
+  )
+  const uploading = compressing.then((inputs) => uploadInputs(context, chunks, inputs, above))
+  return chunks.map(async (_, index) => {
+    const one = (await uploading)[index]
+    if (one === undefined) throw new Error(`an upload of ${chunks.length} chunks has no chunk ${index}`)
+    return one
+  })
+}
+
+function hasUncompressed({ appends }: Chunk): boolean {
+  return appends.some(({ headers }) => headers.some(({ compression }) => compression === 'none'))
+}
+
+function uploadInputs(
+  context: Context,
+  chunks: readonly Chunk[],
+  given: readonly SegmentChunkInput[],
+  above: SegmentId | '',
+): readonly Promise<Uploaded>[] {
+  const { inputs, areInline } = placed(context, chunks, given)
   for (const [index, input] of inputs.entries()) chunkAt(chunks, index).stored = input.batches
   const inSegment = inputs.filter((_, index) => areInline[index] !== true)
   const plan = inSegment.length === 0 ? undefined : encodeSegment(inSegment, context.codecs)
@@ -241,22 +272,21 @@ function upload(context: Context, chunks: readonly Chunk[], above: SegmentId | '
   })
 }
 
-/** The chunks as they are stored, and which of them inline: those compressed where that saves write units. In an object the next merge does it. */
+/** The chunks as they are stored, and which of them inline: those compressed where that saves write units. Of what is small in an object the next merge does it. */
 function placed(
   context: Context,
   chunks: readonly Chunk[],
+  given: readonly SegmentChunkInput[],
 ): { readonly inputs: readonly SegmentChunkInput[]; readonly areInline: readonly boolean[] } {
-  const given = chunks.map(chunkInput)
-  const sized = chunks.map(({ appends, sizeBytes }) => ({
-    sizeBytes,
-    placement: appends[0]?.config.chunkPlacement ?? 'auto',
+  const sized = given.map(({ batches }, index) => ({
+    sizeBytes: bytesOf(batches),
+    placement: chunkAt(chunks, index).appends[0]?.config.chunkPlacement ?? 'auto',
   }))
   const worthTrying = chunksToCompress(sized, listPrices)
   const batches = given.map(({ batches }, index) => {
-    const { appends } = chunkAt(chunks, index)
-    const config = appends[0]?.config
-    const isUncompressed = appends.some(({ headers }) => headers.some(({ compression }) => compression === 'none'))
-    if (config === undefined || !isUncompressed || worthTrying[index] !== true) return batches
+    const chunk = chunkAt(chunks, index)
+    const config = chunk.appends[0]?.config
+    if (config === undefined || !hasUncompressed(chunk) || worthTrying[index] !== true) return batches
     const rewritten = rewriteChunk(context, config, batches) ?? batches
     return inlineWriteUnits(bytesOf(rewritten)) < inlineWriteUnits(bytesOf(batches)) ? rewritten : batches
   })

@@ -74,6 +74,7 @@ function mergePolicyOf(
     bytesMax: settings.mergeBytesMax,
     quietMs: settings.mergeQuietMs,
     ageMs: settings.mergeAgeMs,
+    largeChunkBytesMin: settings.largeChunkBytesMin,
     floor: cleanedTo,
     ...(cleanupPolicy.isCompact ? { offsetsMax: settings.compactionKeysMax } : {}),
   }

@@ -49,6 +49,19 @@ export function rewriteChunk(
   return rewritten.isChanged ? rewritten.batches : undefined
 }
 
+/** Of a chunk's beginning, compressed to see whether it can be. */
+const sampleBytesMax = 65_536
+const compressedShareMax = 0.9
+
+/** Whether the topic wants it compressed, and its beginning tells that it is worth the work. */
+export function isCompressible(context: Context, config: EffectiveConfig, [first]: readonly Uint8Array[]): boolean {
+  const { mergeCompression } = config
+  if (mergeCompression === 'none' || first === undefined) return false
+  const sample = first.subarray(0, sampleBytesMax)
+  const compressed = context.codecs.compress(mergeCompression, sample, config.compressionLevels[mergeCompression])
+  return compressed.byteLength < compressedShareMax * sample.byteLength
+}
+
 function rewriteOf(
   { settings }: Context,
   { mergeCompression, compressionLevels, messageBytesMax }: EffectiveConfig,

@@ -46,6 +46,57 @@ function planOf(rows: readonly StoredRow[], changes: Partial<MergePolicy> = {}) 
 const fresh = (count: number, options: RowOptions = {}) =>
   Array.from({ length: count }, (_, index) => stored((count - 1 - index) * 10, (count - index) * 10 - 1, options))
 
+describe('rows of large chunks', () => {
+  const large = { largeChunkBytesMin: 500 }
+  const at = (first: number, options: RowOptions = {}) => stored(first, first + 9, options)
+  const big = (first: number) => at(first, { bytes: 500 })
+
+  test('are not merged, however many they are', () => {
+    const rows = Array.from({ length: 50 }, (_, index) => big(490 - 10 * index))
+    assert.equal(planOf(rows, large).run, undefined)
+    assert.deepEqual(planOf([big(20), big(10), big(0)], { largeChunkBytesMin: 501, bytesMax: 10_000 }).run, [
+      '0-9',
+      '10-19',
+      '20-29',
+    ])
+  })
+
+  test('are not gone over to the end of the log', () => {
+    const rows = Array.from({ length: 500 }, (_, index) => big(4_990 - 10 * index))
+    assert.ok(planOf(rows, large).taken <= 65)
+  })
+
+  test('what came after them is merged as always', () => {
+    assert.equal(planOf([at(40), at(30), big(20), big(10)], large).run, undefined)
+    assert.deepEqual(planOf([at(50), at(40), at(30), big(20), big(10)], large).run, ['30-39', '40-49', '50-59'])
+  })
+
+  test('what came before them is merged, be it ever so little: no more will come to it', () => {
+    assert.deepEqual(planOf([at(60), at(50), at(40), big(30), at(20), at(10)], large).run, ['10-19', '20-29'])
+    assert.deepEqual(planOf([big(30), big(20), at(10), big(0)], large).run, undefined)
+    assert.deepEqual(planOf([big(30), at(20, { isInline: true }), big(10)], large).run, ['20-29'])
+  })
+
+  test('what lies below them is merged with what was merged there, by the same rule (U2)', () => {
+    const merged = (first: number, last: number, bytes: number) => stored(first, last, { bytes, isMerged: true })
+    assert.deepEqual(planOf([big(40), at(30), at(20), merged(0, 19, 200)], large).run, ['0-19', '20-29', '30-39'])
+    assert.deepEqual(planOf([big(40), at(30), at(20), merged(0, 19, 201)], large).run, ['20-29', '30-39'])
+    assert.equal(planOf([big(40), merged(0, 39, 200), at(-10)], large).run, undefined)
+  })
+
+  test('are those that came as such: what a merge made has its own rule', () => {
+    const rows = [at(30), at(20), at(10), stored(0, 9, { bytes: 500, isMerged: true })]
+    assert.deepEqual(planOf(rows, large).run, ['10-19', '20-29', '30-39'])
+    const sum = [at(30, { bytes: 400 }), at(20, { bytes: 50 }), at(10, { bytes: 60 }), ...rows.slice(3)]
+    assert.equal(planOf(sum, { ...large, bytesMax: 2_000 }).run?.length, 4)
+  })
+
+  test('that are too young hide nothing: the run ends before them', () => {
+    const young = at(40, { bytes: 500, writtenMs: nowMs })
+    assert.deepEqual(planOf([young, at(30), at(20), at(10)], large).run, ['10-19', '20-29', '30-39'])
+  })
+})
+
 describe('a merge plan', () => {
   test('is there from so many rows on that were not merged yet', () => {
     assert.equal(planOf(fresh(2)).run, undefined)

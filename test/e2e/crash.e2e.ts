@@ -129,7 +129,7 @@ test(
     assert.ok(ackedBefore > 5)
     // Reading goes on, and so does refusing.
     assert.equal((await readTopic(server.url, 't', 1))[0]!.length, ackedBefore)
-    assert.equal((await produce(`again:${'x'.repeat(400_000)}`)).status, 507)
+    assert.equal((await produce(`again:${'x'.repeat(200_000)}`)).status, 507)
 
     await rm(join(disk, 'filler'))
     assert.equal((await produce(`more:${'x'.repeat(200_000)}`)).status, 200)

@@ -164,7 +164,8 @@ test('connections that died while a function was frozen cost a second attempt: n
 
 test('through a function URL that streams, a read may answer far more than through the gateway', async () => {
   const ports = memoryPorts()
-  const { call } = composeFunctions(ports)
+  // Not compressed on their way in.
+  const { call } = composeFunctions(ports, { largeChunkBytesMin: 1_073_741_824 })
   await call('POST', createTopic)
   const batch = batchOf([Buffer.alloc(1_000_000, 'x').toString()])
   const raw = { headers: { 'content-type': batchesType }, path: '/topics/t/partitions/0' }

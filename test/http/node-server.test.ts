@@ -19,6 +19,9 @@ async function start(app: Pick<App, 'answer'>): Promise<RunningServer> {
   return server
 }
 
+/** What is larger is compressed on its way in. */
+const asTheyCome = 1_073_741_824
+
 async function withTopic(options: Parameters<typeof createHarness>[0] = {}): Promise<Harness & RunningServer> {
   const harness = createHarness(options)
   await harness.log.createTopic({ name: 't' })
@@ -49,7 +52,7 @@ async function readUntil(socket: Socket, end: string): Promise<string> {
 }
 
 test('records go in and come out over a connection, bytes unchanged', async () => {
-  const { url } = await withTopic()
+  const { url } = await withTopic({ settings: { largeChunkBytesMin: asTheyCome } })
   const batch = batchOf(['a'.repeat(300_000), 'b'])
   const posted = await fetch(`${url}/topics/t/partitions/0`, {
     method: 'POST',
