@@ -3,7 +3,8 @@
  * SipHash-2-4 with 128 bits of output under a secret of the pass, so that nobody can choose keys which collide: a collision would drop a
  * record. (Kafka keeps an MD5.) Two of a million keys have the same hash once in 10^26 passes.
  *
- * Open addressing, linear probing, at most three quarters full; it grows by doubling. 32-bit arithmetic: numbers have no 64-bit integers.
+ * Open addressing, linear probing, at most three quarters full; it grows by doubling. What is not touched of a large map is not in memory: most systems
+ * give pages of zeros when they are first written. 32-bit arithmetic: numbers have no 64-bit integers.
  */
 import type { Offset } from './names.ts'
 
@@ -11,18 +12,23 @@ import type { Offset } from './names.ts'
 export type HashSecret = readonly [number, number, number, number]
 
 const slotsMin = 1_024
-const empty = -1
 /** The hash that was computed last. */
 const hash = new Uint32Array(4)
 
 export class KeyMap {
   readonly #secret: HashSecret
-  #hashes = new Uint32Array(slotsMin * 4)
-  #offsets = new Float64Array(slotsMin).fill(empty)
+  #hashes: Uint32Array
+  /** One more than the offset; 0 where there is none. */
+  #ends: Float64Array
   #size = 0
 
-  constructor(secret: HashSecret) {
+  /** @param keysExpected so many do not make it grow, which holds up everything else for some tens of milliseconds a million */
+  constructor(secret: HashSecret, keysExpected = 0) {
     this.#secret = secret
+    let slots = slotsMin
+    while (slots * 3 < keysExpected * 4) slots *= 2
+    this.#hashes = new Uint32Array(slots * 4)
+    this.#ends = new Float64Array(slots)
   }
 
   /** Distinct keys. */
@@ -30,53 +36,54 @@ export class KeyMap {
     return this.#size
   }
 
-  /** What the map holds in memory. */
+  /** What the map holds at most in memory. */
   get bytes(): number {
-    return this.#hashes.byteLength + this.#offsets.byteLength
+    return this.#hashes.byteLength + this.#ends.byteLength
   }
 
   /** Keeps the largest offset of the key. */
   put(key: Uint8Array, offset: Offset): void {
     sipHash128(key, this.#secret, hash)
     const slot = this.#find()
-    const known = this.#offsets[slot]!
-    if (known === empty) {
+    const known = this.#ends[slot]!
+    if (known === 0) {
       this.#hashes.set(hash, slot * 4)
       this.#size++
     }
-    if (offset > known) this.#offsets[slot] = offset
-    if (this.#size * 4 > this.#offsets.length * 3) this.#grow()
+    if (offset >= known) this.#ends[slot] = offset + 1
+    if (this.#size * 4 > this.#ends.length * 3) this.#grow()
   }
 
   get(key: Uint8Array): Offset | undefined {
     sipHash128(key, this.#secret, hash)
-    const offset = this.#offsets[this.#find()]!
-    return offset === empty ? undefined : offset
+    const end = this.#ends[this.#find()]!
+    return end === 0 ? undefined : end - 1
   }
 
   /** The slot of `hash`, or the empty one where it belongs. */
   #find(): number {
     const [a, b, c, d] = [hash[0]!, hash[1]!, hash[2]!, hash[3]!]
     const hashes = this.#hashes
-    const mask = this.#offsets.length - 1
+    const ends = this.#ends
+    const mask = ends.length - 1
     for (let slot = a & mask; ; slot = (slot + 1) & mask) {
-      if (this.#offsets[slot] === empty) return slot
+      if (ends[slot] === 0) return slot
       const at = slot * 4
       if (hashes[at] === a && hashes[at + 1] === b && hashes[at + 2] === c && hashes[at + 3] === d) return slot
     }
   }
 
   #grow(): void {
-    const [hashes, offsets] = [this.#hashes, this.#offsets]
-    const mask = offsets.length * 2 - 1
+    const [hashes, ends] = [this.#hashes, this.#ends]
+    const mask = ends.length * 2 - 1
     this.#hashes = new Uint32Array(hashes.length * 2)
-    this.#offsets = new Float64Array(offsets.length * 2).fill(empty)
-    for (let from = 0; from < offsets.length; from++) {
-      const offset = offsets[from]!
-      if (offset === empty) continue
+    this.#ends = new Float64Array(ends.length * 2)
+    for (let from = 0; from < ends.length; from++) {
+      const end = ends[from]!
+      if (end === 0) continue
       let slot = hashes[from * 4]! & mask
-      while (this.#offsets[slot] !== empty) slot = (slot + 1) & mask
-      this.#offsets[slot] = offset
+      while (this.#ends[slot] !== 0) slot = (slot + 1) & mask
+      this.#ends[slot] = end
       for (let word = 0; word < 4; word++) this.#hashes[slot * 4 + word] = hashes[from * 4 + word]!
     }
   }

@@ -207,7 +207,7 @@ class Pass {
   readonly #plan: CompactionPlan
   readonly #tombstonesBelow: Offset
   readonly #signal: AbortSignal
-  readonly #keys: KeyMap
+  #keys: KeyMap
   readonly #segmentBytesMax: number
   /** Adjacent, the highest first. */
   #group: CleanRow[] = []
@@ -234,8 +234,7 @@ class Pass {
     this.#plan = plan
     this.#tombstonesBelow = tombstonesBelow
     this.#signal = signal
-    const word = () => Math.floor(context.random() * 2 ** 32)
-    this.#keys = new KeyMap([word(), word(), word(), word()])
+    this.#keys = this.#mapFor(0)
     this.#segmentBytesMax = Math.min(context.settings.mergeBytesMax, config.segmentBytes)
   }
 
@@ -260,8 +259,15 @@ class Pass {
     }
   }
 
+  #mapFor(keysExpected: number): KeyMap {
+    const word = () => Math.floor(this.#context.random() * 2 ** 32)
+    return new KeyMap([word(), word(), word(), word()], keysExpected)
+  }
+
   async #readKeys(rows: readonly CountingRow[]): Promise<boolean> {
     const context = this.#context
+    const offsets = rows.reduce((sum, { row, end }) => sum + end - row.first, 0)
+    this.#keys = this.#mapFor(Math.min(offsets, context.settings.compactionKeysMax))
     for (let at = 0; at < rows.length; ) {
       if (this.#signal.aborted) return false
       const some: CountingRow[] = []
@@ -275,10 +281,13 @@ class Pass {
           const batches = await this.#load(stored)
           if (batches === undefined) return false
           const { decompressedBytesMax } = context.settings
-          forEachKey(batches, context.codecs, decompressedBytesMax, (offset, key) => {
-            if (key !== null && offset < stored.end) this.#keys.put(key, offset)
-          })
-          await context.clock.sleep(0)
+          for (const buffer of batches) {
+            forEachKey([buffer], context.codecs, decompressedBytesMax, (offset, key) => {
+              if (key !== null && offset < stored.end) this.#keys.put(key, offset)
+            })
+            // Others want a turn: a buffer is a chunk, of about a mebibyte.
+            await context.clock.sleep(0)
+          }
         }
         return true
       })

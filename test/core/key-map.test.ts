@@ -43,8 +43,8 @@ describe('a map of keys', () => {
   test('holds the largest offset of each key, as a plain map does', () => {
     const put = fc.tuple(fc.uint8Array({ maxLength: 3 }), fc.nat({ max: 2 ** 40 }))
     fc.assert(
-      fc.property(fc.array(put, { maxLength: 300 }), (puts) => {
-        const map = new KeyMap([1, 2, 3, 4])
+      fc.property(fc.array(put, { maxLength: 300 }), fc.nat({ max: 3_000 }), (puts, keysExpected) => {
+        const map = new KeyMap([1, 2, 3, 4], keysExpected)
         const plain = new Map<string, number>()
         for (const [key, offset] of puts) {
           map.put(key, offset)
@@ -56,6 +56,14 @@ describe('a map of keys', () => {
         assert.equal(map.get(Uint8Array.of(1, 2, 3, 4)), undefined)
       }),
     )
+  })
+
+  test('does not grow for keys that were expected', () => {
+    const map = new KeyMap([1, 2, 3, 4], 10_000)
+    const { bytes } = map
+    for (let index = 0; index < 10_000; index++) map.put(Buffer.from(`${index}`), index)
+    assert.equal(map.bytes, bytes)
+    assert.equal(map.size, 10_000)
   })
 
   test('of 100,000 keys of any length takes 24 bytes a slot, and at most 64 bytes a key', () => {
