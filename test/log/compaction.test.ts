@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
 import { Unavailable } from '../../lib/core/errors.ts'
 import { rowsCollection } from '../../lib/core/items.ts'
+import type { Row } from '../../lib/core/row.ts'
 import type { LogRules } from '../../lib/log/context.ts'
 import { logRules } from '../../lib/log/context.ts'
 import type { KeyedValue, Stores } from './compaction-model.ts'
@@ -116,6 +117,16 @@ function stopping(under: Stores, at: number | string, how: Stop) {
     arrive: async () => {
       for (const effect of late) await effect()
     },
+  }
+}
+
+/** The methods of a class as they are, to be handed on one by one. */
+function bound(objects: Stores['objects']): Stores['objects'] {
+  return {
+    create: (...given) => objects.create(...given),
+    read: (...given) => objects.read(...given),
+    list: (...given) => objects.list(...given),
+    delete: (...given) => objects.delete(...given),
   }
 }
 
@@ -267,6 +278,36 @@ describe('a compacted partition', () => {
 
   test('is what it was where the end of a pass comes late, after another pass that took tombstones only', () =>
     tombstonesMeanwhile())
+
+  test('is cleaned by several passes where each is told to stop, and none does again what another has done', async () => {
+    const partition = await prepared({})
+    const collection = rowsCollection(partition.key.topicId, 0)
+    const versions = async () =>
+      new Map((await partition.stores.metadata.query(collection, { limit: 100 })).map((item) => [item.key.sort, item]))
+    const done = new Map<string, string>()
+    let passes = 0
+    for (let isOver = false; !isOver; passes++) {
+      assert.ok(passes < 20)
+      const stop = new AbortController()
+      const { objects, metadata } = partition.stores
+      const create: typeof objects.create = (key, parts) => {
+        // After the segment that is being written.
+        stop.abort()
+        return objects.create(key, parts)
+      }
+      const seen = { objects: { ...bound(objects), create }, metadata }
+      const answer = await partition.open(seen).compact(topic, 0, stop.signal)
+      assert.ok(answer.ok)
+      isOver = answer.pass !== undefined
+      const now = await versions()
+      for (const [key, version] of done) assert.equal(now.get(key)?.version, version, `${key} was done again`)
+      const head = await metadata.readHead(partition.key)
+      for (const [key, { version, value }] of now)
+        if (((value as unknown as Row).cleanedTo ?? 0) > (isOver ? 0 : (head?.cleanedTo ?? 0))) done.set(key, version)
+      await partition.check()
+    }
+    assert.ok(passes > 1, `${passes} passes`)
+  })
 
   for (const how of ['before', 'after', 'late'] as const)
     test(`is what it was where a pass ends at any of its writes, and the next one does the rest: the write was done ${how}`, async () => {
