@@ -104,9 +104,9 @@ async function sweepListed(look: Look, signal: AbortSignal): Promise<void> {
 /** Nearly all of them are noted, or named by a row that a merge or a roll put lately. */
 async function lookAtListed(look: Look, ids: readonly SegmentId[]): Promise<void> {
   const { context } = look
-  const [least] = [...ids].sort()
-  if (least === undefined) return
   const left = new Set(ids.filter((id) => !look.deleted.has(segmentObjectKey(id))))
+  const [least] = [...left].sort()
+  if (least === undefined) return
   const alreadyNoted = new Set<SegmentId>()
   for await (const page of notes(context, { from: least }))
     for (const { key, segments } of page) {

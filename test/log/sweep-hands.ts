@@ -13,6 +13,7 @@ import { segmentIdAt, segmentObjectKey, topicIdFromRandom } from '../../lib/core
 import type { ChunkReference } from '../../lib/core/reference.ts'
 import { encodeReference, segmentOfReference } from '../../lib/core/reference.ts'
 import type { Row } from '../../lib/core/row.ts'
+import type { SegmentPlan } from '../../lib/core/segment.ts'
 import { encodeSegment } from '../../lib/core/segment.ts'
 import type { Settings } from '../../lib/core/settings.ts'
 import { noteCandidates, segmentsOf } from '../../lib/log/candidates.ts'
@@ -33,13 +34,15 @@ export class Hands {
   readonly meter = new Meter()
   readonly context: Context
   nowMs = 1_800_000_000_000
+  /** Called before each request of the log to a store. */
+  onRequest: (name: string) => void = () => {}
   readonly #random = seededRandom(11)
 
   constructor(settings: Partial<Settings> = {}) {
     const { engine } = createEngine(
       {
-        objects: meteredObjects(this.objects, this.meter),
-        metadata: meteredMetadata(this.metadata, this.meter),
+        objects: this.#watched(meteredObjects(this.objects, this.meter)),
+        metadata: this.#watched(meteredMetadata(this.metadata, this.meter)),
         clock: { now: () => this.nowMs, sleep: async () => {} },
         random: this.#random,
         codecs: nodeCodecs,
@@ -47,6 +50,18 @@ export class Hands {
       { sweepAgeMs: 10_000, ...settings },
     )
     this.context = engine.context
+  }
+
+  #watched<Store extends object>(store: Store): Store {
+    return new Proxy(store, {
+      get: (target, name) => {
+        const method = Reflect.get(target, name) as (...given: unknown[]) => unknown
+        return async (...given: unknown[]) => {
+          this.onRequest(String(name))
+          return method.apply(target, given)
+        }
+      },
+    })
   }
 
   key(partition = 0): HeadKey {
@@ -124,8 +139,8 @@ export class Hands {
     await noteCandidates(this.context, segmentsOf(rows), { key: this.key(partition), first, last })
   }
 
-  sweep(isDryRun = false): Promise<Swept> {
-    return sweep(this.context, new AbortController().signal, isDryRun)
+  sweep(isDryRun = false, signal = new AbortController().signal): Promise<Swept> {
+    return sweep(this.context, signal, isDryRun)
   }
 
   /** Everything that is there is old enough from now on. */
@@ -141,6 +156,11 @@ export class Hands {
   async isThere(ref: ChunkReference): Promise<boolean> {
     return (await this.objects.read(segmentObjectKey(segmentOfReference(ref)), 0, 1)) !== undefined
   }
+}
+
+/** A gathered segment of one chunk. */
+export function encodedSegment({ topicId, partition }: HeadKey): SegmentPlan {
+  return encodeSegment([{ topicId, partition, batches: [batch], recordCount: 1, maxTimestampMs: 1 }], nodeCodecs)
 }
 
 export function keysOf(...refs: readonly ChunkReference[]): string[] {

@@ -10,7 +10,7 @@ import { decodeReference, encodeReference, segmentOfReference } from '../../lib/
 import { noteCandidates, segmentsPerNoteMax } from '../../lib/log/candidates.ts'
 import { replaceRow } from '../../lib/log/rows.ts'
 import { sweepInline } from '../../lib/log/sweep.ts'
-import { Hands, isSwept } from './sweep-hands.ts'
+import { encodedSegment, Hands, isSwept } from './sweep-hands.ts'
 
 const dayMs = 86_400_000
 
@@ -320,6 +320,80 @@ test('a dry run tells what would go, and changes nothing', async () => {
   assert.equal(dry.isDryRun, true)
   assert.equal(await snapshot(made), before)
   isSwept(await made.sweep(), ...[shared!, orphan!, first])
+})
+
+describe('a sweep that is stopped', () => {
+  /** Something of each kind: noted alone and shared, merged and written again, an orphan, of a deleted partition. What must stay, and what must go. */
+  async function scene() {
+    const made = await hands(3)
+    const [named] = await made.gathered([0, 1])
+    const [shared, sharedToo] = await made.gathered([0, 1])
+    const [alone] = await made.gathered()
+    const [orphan] = await made.gathered([1])
+    const [grave] = await made.gathered([2])
+    await made.remove([await made.row(0, 2, [named!, shared!, alone!])])
+    await made.remove([await made.row(0, 0, [sharedToo!], 1)], 1)
+    await made.row(1, 1, [named!], 1)
+    const first = await made.merged(10, 19)
+    const present = await made.merged(10, 19)
+    await made.row(10, 19, [present])
+    await made.row(0, 0, [grave!], 2)
+    await made.metadata.updateHead(made.key(2), { kind: 'mark-deleted' })
+    await noteCandidates(made.context, new Map([[segmentOfReference(grave!), 1]]))
+    made.later()
+    return { made, stay: [named!, present], go: [shared!, alone!, orphan!, grave!, first] }
+  }
+
+  test('at any request goes on where it was, and nothing that is named is lost', async () => {
+    for (let stopAt = 1; ; stopAt++) {
+      const { made, stay, go } = await scene()
+      let requests = 0
+      made.onRequest = () => {
+        if (++requests >= stopAt) throw new Error('the process died')
+      }
+      const outcome = await made.sweep().catch((error: Error) => error.message)
+      made.onRequest = () => {}
+      await made.sweep()
+      for (const ref of stay) assert.ok(await made.isThere(ref), `stopped at ${stopAt}`)
+      for (const ref of go) assert.ok(!(await made.isThere(ref)), `stopped at ${stopAt}`)
+      await made.sweep()
+      assert.deepEqual(await made.notes(), [segmentOfReference(stay[0]!)], `stopped at ${stopAt}`)
+      if (outcome !== 'the process died') return
+    }
+  })
+
+  test('or has company deletes the same', async () => {
+    const { made, stay, go } = await scene()
+    await Promise.all([made.sweep(), made.sweep(), made.sweep()])
+    await made.sweep()
+    for (const ref of stay) assert.ok(await made.isThere(ref))
+    for (const ref of go) assert.ok(!(await made.isThere(ref)))
+    await made.sweep()
+    assert.deepEqual(await made.notes(), [segmentOfReference(stay[0]!)])
+  })
+
+  test('while it lists all objects goes on there, not from the first one', async () => {
+    const made = await hands()
+    const { parts } = encodedSegment(made.key())
+    const count = 2_600
+    for (let at = 0; at < count; at++) {
+      const id = `${segmentIdAt(made.nowMs++, Math.random).slice(0, -1)}k` as SegmentId
+      await made.objects.create(segmentObjectKey(id), parts)
+      const ref = encodeReference({ segment: id, position: 8, lengthBytes: 80, maxTimestampMs: 1 })
+      await made.row(at, at, [ref])
+    }
+    made.later()
+    const stop = new AbortController()
+    let lists = 0
+    made.onRequest = (name) => {
+      if (name === 'list' && ++lists === 20 + 5) stop.abort()
+    }
+    const first = await made.sweep(false, stop.signal)
+    assert.ok(first.candidates > 0 && first.candidates < count)
+    const second = await made.sweep()
+    assert.equal(second.candidates, count - first.candidates)
+    assert.equal((await made.sweep()).candidates, 0)
+  })
 })
 
 async function snapshot(made: Hands): Promise<string> {
