@@ -13,7 +13,7 @@ import type { StoredRow } from './merge-plan.ts'
 import { rowBytes } from './merge-plan.ts'
 import type { EpochMs, Offset } from './names.ts'
 import { segmentIdTimeMs } from './names.ts'
-import { segmentOfReference } from './reference.ts'
+import { decodeReference, segmentOfReference } from './reference.ts'
 import type { Row } from './row.ts'
 import { isStaleRow } from './row.ts'
 
@@ -125,8 +125,19 @@ export function isWorthCompacting(
   if (isResumed || areTombstonesDue(item, dirtyStart, policy, nowMs)) return true
   if (end <= cleanedTo) return false
   if (dirtyBytes > 0 && dirtyBytes >= policy.minDirtyRatio * (item.cleanBytes + dirtyBytes)) return true
-  const oldest = counting.find(({ row, end: rowEnd }) => rowEnd > dirtyStart && row.maxTimestampMs >= 0)
-  return oldest !== undefined && oldest.row.maxTimestampMs < nowMs - policy.maxLagMs
+  const dirty = counting.filter(({ row, end: rowEnd }) => rowEnd > dirtyStart && row.last < end)
+  return earliestChunkMs(dirty) < nowMs - policy.maxLagMs
+}
+
+/** The largest timestamp of the chunk where it is the smallest: as near as can be said without reading records. What has no timestamps has no age. */
+function earliestChunkMs(rows: readonly CountingRow[]): EpochMs {
+  let earliestMs = Number.POSITIVE_INFINITY
+  for (const { row } of rows)
+    for (const { ref } of row.chunks) {
+      const { maxTimestampMs } = decodeReference(ref)
+      if (maxTimestampMs >= 0) earliestMs = Math.min(earliestMs, maxTimestampMs)
+    }
+  return earliestMs
 }
 
 function areTombstonesDue(
