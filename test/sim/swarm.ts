@@ -181,6 +181,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       mergeBytesMin: 1_024,
       mergeBytesMax: upkeep.pick([65_536, 33_554_432]),
       mergeQuietMs: upkeep.pick([0, 0, 100, isLong ? hourMs : 2_000]),
+      sweepFullIntervalMs: dice.derive('all objects').pick([1_000, hourMs, 30 * dayMs]),
       sweepAgeMs: isLong ? upkeep.pick([hourMs, 6 * hourMs, dayMs]) : upkeep.pick([1_000, 1_000, 10_000]),
       mergeAgeMs: age.pick([500, 5_000, 3_600_000]),
       tailAgeMsMax: age.pick([500, 5_000, 3_600_000]),
