@@ -69,7 +69,14 @@ export async function locate(
         if (at === from) return undefined
         break
       }
-      take(rowSpans(row))
+      const candidates = rowSpans(row)
+      // Where compaction never came nothing is missing, unless the log start was raised meanwhile: the head is asked again.
+      const begins = candidates.find((span) => span.end > at)?.base ?? row.last + 1
+      if (row.cleanedTo === undefined && begins > at) {
+        if (at === from) return undefined
+        break
+      }
+      take(candidates)
       if (isFull) break
       // Where compaction left nothing, or its last chunk ends early.
       at = Math.max(at, row.last + 1)

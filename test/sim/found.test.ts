@@ -249,6 +249,27 @@ describe('a reader', () => {
     assert.equal((await must(then!)).nextOffset, 4)
   })
 
+  it('that is overtaken by delete-records and a merge is told so, and skips nothing (seed 1697926536, D3)', async () => {
+    const eager = { mergeRowsMin: 2, mergeQuietMs: 0 }
+    const stores = new Stores()
+    const { log, next } = stores.log(eager)
+    const other = stores.log(eager).log
+    await must(log.createTopic({ name: 't' }))
+    for (let row = 0; row < 3; row++) {
+      for (const half of ['a', 'b']) await must(append(other, `row ${row}, ${half}`))
+      await must(other.roll('t', 0))
+      await must(other.roll('t', 0))
+    }
+    stores.pass(1_000)
+    // Between the reader's head and its rows.
+    next('query', async (call) => {
+      await must(other.deleteRecords('t', 0, 1))
+      assert.ok((await must(other.merge('t', 0))).rows >= 2)
+      return call()
+    })
+    assert.equal(await codeOf(log.fetch({ topic: 't', partition: 0, offset: 0 })), 'OFFSET_OUT_OF_RANGE')
+  })
+
   it('by time finds what a row that came back does not hold (R1)', async () => {
     const { stores, log, rollTwice } = await twoProcesses()
     const { topicId } = await keyOf(log)
