@@ -12,6 +12,8 @@ const highwater = new Highwater(stack, 'Log', {
   auth: { kind: 'none' },
   alarms: false,
   dashboard: false,
+  // What a local AWS does not know.
+  savedQueries: false,
   functions: {
     produce: {
       entry: `${import.meta.dirname}/faulty-produce.ts`,
