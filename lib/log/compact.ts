@@ -53,56 +53,101 @@ export async function compactPartition(
   config: EffectiveConfig,
   signal: AbortSignal,
 ): Promise<Compacted | undefined> {
-  const head = await context.heads.read(key)
-  if (head === undefined || head.isDeleted || tailStart(head) <= head.start) return undefined
-  const { clock, rules } = context
-  const cleanedTo = head.cleanedTo ?? 0
-  const policy = policyOf(context, config)
-  const stored = await context.persist(() => context.metadata.get(compactionKey(key.topicId, key.partition)))
-  const known = stored?.value as unknown as CompactionItem | undefined
-  const isWorth = ({ counting }: RowsByWorth, item: CompactionItem) => {
-    const plan = planCompaction(counting, cleanedTo, policy, clock.now())
-    return isWorthCompacting(plan, counting, item, cleanedTo, policy, clock.now()) ? plan : undefined
-  }
+  const seen = await lookAt(context, key)
+  if (seen === undefined) return undefined
+  const { head, known } = seen
   // What is clean already is read only where a pass is worth it, or where nobody remembers how much it is.
-  const isRemembered = known !== undefined && cleanedTo > head.start
-  if (isRemembered && isWorth(await readRows(context, head, cleanedTo), known) === undefined) return undefined
+  if (known !== undefined && isPartlyClean(head)) {
+    const rows = await readRows(context, head, head.cleanedTo ?? 0)
+    if (planOf(context, config, head, rows, known) === undefined) return undefined
+  }
+  // One map at a time.
+  return context.compacting.run(1, async () =>
+    signal.aborted ? undefined : pass(context, chunks, key, config, signal),
+  )
+}
+
+/** From the beginning, since it may have waited for others. */
+async function pass(
+  context: Context,
+  chunks: Chunks,
+  key: HeadKey,
+  config: EffectiveConfig,
+  signal: AbortSignal,
+): Promise<Compacted | undefined> {
+  const seen = await lookAt(context, key)
+  if (seen === undefined) return undefined
+  const { head, known } = seen
+  const cleanedTo = head.cleanedTo ?? 0
   const rows = await readRows(context, head, head.start)
   const { counting, others } = rows
-  const item = isRemembered ? known : { passes: [], ...known, cleanBytes: bytesBelow(counting, cleanedTo) }
-  const plan = isWorth(rows, item)
+  const item: CompactionItem =
+    known !== undefined && isPartlyClean(head)
+      ? known
+      : { passes: [], ...known, cleanBytes: bytesBelow(counting, cleanedTo) }
+  const plan = planOf(context, config, head, rows, item)
   if (plan === undefined) return undefined
   await removeOthers(context, key, others, counting)
 
   // Rows of before were put late over cleaned ones: what passes did there does not count, also if this one stops.
   const isBroken = plan.dirtyStart < cleanedTo && item.passes.some(({ to }) => to > plan.dirtyStart)
   const passes = isBroken ? passesUpTo(item.passes, plan.dirtyStart) : item.passes
-  let version = stored?.version
+  let { version } = seen
   if (isBroken) version = await remember(context, key, { ...item, passes }, version)
   if (isBroken && version === undefined) return undefined
 
-  const { deleteRetentionMs } = policy
+  const { clock, rules } = context
+  const { deleteRetentionMs } = config
   const tombstonesBelow = rules.tombstonesGoBelow(passes, plan.dirtyStart, deleteRetentionMs, clock.now())
-  const pass = new Pass(context, chunks, head, config, plan, tombstonesBelow, signal)
-  const left = await pass.run(counting)
+  const left = await new Pass(context, chunks, head, config, plan, tombstonesBelow, signal).run(counting)
   if (left === undefined) return undefined
   const { bytesAfter: cleanBytes, firstTombstone, oldestSegment, ...counted } = left
-  if (plan.end > cleanedTo && !(await raise(context, key, cleanedTo, plan.end, oldestSegment))) return undefined
+  const isFurther = plan.end > cleanedTo
+  if (isFurther && !(await raise(context, key, cleanedTo, plan.end, oldestSegment))) return undefined
   const nowMs = clock.now()
-  await remember(
-    context,
-    key,
-    {
-      passes:
-        plan.end > cleanedTo ? passesAfter(passes, { to: plan.end, atMs: nowMs }, deleteRetentionMs, nowMs) : passes,
-      cleanBytes,
-      ...(firstTombstone === undefined ? {} : { firstTombstone }),
-    },
-    version,
-  )
+  const ended: CompactionItem = {
+    passes: isFurther ? passesAfter(passes, { to: plan.end, atMs: nowMs }, deleteRetentionMs, nowMs) : passes,
+    cleanBytes,
+    ...(firstTombstone === undefined ? {} : { firstTombstone }),
+  }
+  await remember(context, key, ended, version)
   context.observe?.count('compactions', 1)
   context.observe?.count('recordsCompacted', left.recordsRemoved, key.topicId)
   return { cleanedTo: plan.end, bytesAfter: cleanBytes, ...counted }
+}
+
+interface Looked {
+  readonly head: Head
+  /** What passes before left to know, and its version. */
+  readonly known: CompactionItem | undefined
+  readonly version: string | undefined
+}
+
+/** Undefined: there are no rows. */
+async function lookAt(context: Context, key: HeadKey): Promise<Looked | undefined> {
+  const head = await context.heads.read(key)
+  if (head === undefined || head.isDeleted || tailStart(head) <= head.start) return undefined
+  const stored = await context.persist(() => context.metadata.get(compactionKey(key.topicId, key.partition)))
+  return { head, known: stored?.value as unknown as CompactionItem | undefined, version: stored?.version }
+}
+
+/** Is there anything clean above the log start? What passes remember of it is right then. */
+function isPartlyClean({ cleanedTo = 0, start }: Head): boolean {
+  return cleanedTo > start
+}
+
+/** Undefined: not worth it. */
+function planOf(
+  context: Context,
+  config: EffectiveConfig,
+  { cleanedTo = 0 }: Head,
+  { counting }: RowsByWorth,
+  item: CompactionItem,
+): CompactionPlan | undefined {
+  const policy = policyOf(context, config)
+  const nowMs = context.clock.now()
+  const plan = planCompaction(counting, cleanedTo, policy, nowMs)
+  return isWorthCompacting(plan, counting, item, cleanedTo, policy, nowMs) ? plan : undefined
 }
 
 function policyOf({ settings }: Context, config: EffectiveConfig): CompactionPolicy {

@@ -79,6 +79,8 @@ export class Context implements LogPorts {
   readonly lookedAfter = new RolledPartitions(rolledMax)
   /** What merges hold in memory at the same time: as much as one of the largest. */
   readonly merging: ByteLimit
+  /** Passes of key compaction, one at a time: each has a map of keys. */
+  readonly compacting = new ByteLimit(1)
   /** What is read at the same time for fetches of older records: `fetchBytesInFlightMax`. They wait for each other, and nobody else for them. */
   readonly backfilling: ByteLimit
   /** The same for fetches at the end of the log. */

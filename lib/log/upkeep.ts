@@ -96,8 +96,10 @@ export class Upkeep {
   /** How long after its last row a partition is looked after: until what that row holds may be merged, or let go, if that is before the round. */
   #keptMs(topic: Topic): number {
     const { mergeAgeMs, tailAgeMsMax, maintainIntervalMs, maintainRoundMs } = this.#engine.context.settings
-    const { retentionMs }: EffectiveConfig = effectiveConfig(topic)
-    const soon = [mergeAgeMs, tailAgeMsMax, retentionMs].filter((ms) => ms < maintainRoundMs)
+    const config: EffectiveConfig = effectiveConfig(topic)
+    const { retentionMs, minCompactionLagMs, maxCompactionLagMs, deleteRetentionMs } = config
+    const lagsMs = config.cleanupPolicy.isCompact ? [minCompactionLagMs, maxCompactionLagMs, deleteRetentionMs] : []
+    const soon = [mergeAgeMs, tailAgeMsMax, retentionMs, ...lagsMs].filter((ms) => ms < maintainRoundMs)
     return Math.max(0, ...soon) + 2 * maintainIntervalMs
   }
 
