@@ -17,6 +17,7 @@ import { judgeProducer } from '../../lib/core/producer.ts'
 import type { ChunkReference } from '../../lib/core/reference.ts'
 import type { Row } from '../../lib/core/row.ts'
 import { findInRows, rowThatCounts } from '../../lib/core/row.ts'
+import { judgeSegment } from '../../lib/core/sweep-rule.ts'
 import type { ItemWrite } from '../../lib/ports.ts'
 import { byPutTime, countedVersions, rowsBeforeTail, withoutFences } from './mutated-stores.ts'
 import type { Mutation } from './simulate.ts'
@@ -228,6 +229,13 @@ export const mutations: { readonly [name: string]: Mutation } = {
   /** S3. A merge that sleeps brings its row, and its segment is gone: the fence has to stand where the row would be put, too. */
   'a fence in the head only': {
     rules: { judgeSegment: (id, _index, named) => (named.isDeleted || !named.ids.has(id) ? 'free' : 'kept') },
+  },
+
+  /** S3. A compaction that sleeps puts its row over the one that it has seen, and its segment is gone. */
+  'a row that is not fenced': {
+    rules: {
+      judgeSegment: (id, index, named) => (judgeSegment(id, index, named) === 'kept' ? 'kept' : 'free'),
+    },
   },
 
   /** S5. What lost one of its names is looked for where that one stood. */
