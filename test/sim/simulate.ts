@@ -16,6 +16,7 @@ import { compactor, fencer, merger, sweeper, upkeeper } from './actors/maintenan
 import { member, sleepwalker } from './actors/members.ts'
 import { appender, conditional, keyed, producer } from './actors/producers.ts'
 import { fetch, reader, seek, seeker, someTime } from './actors/readers.ts'
+import { verify } from './actors/verifiers.ts'
 import { Dice } from './dice.ts'
 import { auditGroupNames, settleGroups } from './group-audit.ts'
 import type { History } from './history.ts'
@@ -261,6 +262,7 @@ async function auditTopic(sim: Simulation, dice: Dice, topic: string): Promise<v
       await fetch(sim, { actor: 'auditor', process, topic, partition, offset: from, bytesMax: 1 })
       await seek(sim, 'auditor', process, topic, partition, someTime(sim, dice))
     }
+    await verify(sim, 'auditor', sim.slots[0]?.process, topic, partition)
   }
 }
 

@@ -265,6 +265,6 @@ function describeAnswer(answer: Answer<object>): string {
       ...one,
       ...(Array.isArray(one.batches) ? { batches: one.batches.length } : {}),
     }))
-  if (rest.topic !== undefined) rest.topic = (rest.topic as { id: string }).id.slice(0, 4)
+  if (typeof rest.topic === 'object') rest.topic = (rest.topic as { id: string }).id.slice(0, 4)
   return `ok ${JSON.stringify(rest)}`
 }
