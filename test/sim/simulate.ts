@@ -12,7 +12,7 @@ import { append } from './actors/appends.ts'
 import { idempotent, sleeper } from './actors/idempotent.ts'
 import { keeper } from './actors/keepers.ts'
 import { leader } from './actors/leaders.ts'
-import { compactor, fencer, merger, sweeper, upkeeper } from './actors/maintenance.ts'
+import { compactor, dozer, fencer, merger, sweeper, upkeeper } from './actors/maintenance.ts'
 import { member, sleepwalker } from './actors/members.ts'
 import { appender, conditional, keyed, producer } from './actors/producers.ts'
 import { fetch, reader, seek, seeker, someTime } from './actors/readers.ts'
@@ -82,6 +82,7 @@ const actors: { readonly [Kind in ActorKind]: Actor } = {
   fencer,
   upkeeper,
   compactor,
+  dozer,
   topics,
   chaos,
   member,
@@ -157,7 +158,9 @@ async function begin(sim: Simulation, mutation: Mutation, decide: typeof decideH
     changeWrites: mutation.changeWrites,
     firstOffset: swarm.firstOffset,
     rowsAgain: () =>
-      sim.areFaultsOn && again.chance(swarm.rowsAgain) ? again.scattered(100, swarm.lateMs[1]) : undefined,
+      sim.areFaultsOn && again.chance(swarm.rowsAgain)
+        ? { afterMs: again.scattered(100, swarm.lateMs[1]), all: again.chance(0.5) }
+        : undefined,
   })
   const objects =
     swarm.objects === 'disk'
@@ -170,7 +173,8 @@ async function begin(sim: Simulation, mutation: Mutation, decide: typeof decideH
     sim.slots.push(slot)
     sim.start(slot)
   }
-  for (let index = 0; index < swarm.topics; index++) await createTopic(sim, dice, 'begin', `t${index}`)
+  for (let index = 0; index < swarm.topics; index++)
+    if (!(await createTopic(sim, dice, 'begin', `t${index}`))) throw new Error('a world without its topics')
   sim.spent = 0
 }
 

@@ -52,6 +52,9 @@ export class Simulation {
   #quietUntilMs = 0
   #nextCall = 0
   #stops = 0
+  /** Somebody who merges is asleep, and others leave the rows as they are. */
+  mergersAsleep = 0
+  readonly #dozes = new Map<Process, { readonly call: string; readonly durationMs: number }>()
   readonly #rules: Partial<LogRules>
   /** A mutation. */
   readonly #wrapPorts: WrapPorts
@@ -105,6 +108,12 @@ export class Simulation {
     }
     const { lull } = this.swarm
     const onAnswer = (process: Process, call: string) => {
+      const doze = this.#dozes.get(process)
+      if (doze?.call === call) {
+        this.#dozes.delete(process)
+        this.history.note(`${name} dozes off after ${call}`)
+        this.freeze(process, doze.durationMs)
+      }
       if (!this.isActive || call !== lull?.call || !faultDice.chance(lull.chance)) return
       this.history.note(`${name} stops after ${call}`)
       this.freeze(process, faultDice.scattered(...this.swarm.freezeMs))
@@ -121,7 +130,7 @@ export class Simulation {
       skewMs: slot.skewMs,
       settings: this.swarm.settings,
       rules: this.#rules,
-      ...(lull === undefined ? {} : { onAnswer }),
+      onAnswer,
     })
     this.history.note(`${name} starts`)
     return slot.process
@@ -134,6 +143,11 @@ export class Simulation {
       if (process.state === 'frozen') this.history.note(`${process.name} thaws`)
       process.thaw()
     })
+  }
+
+  /** The process freezes when such a call of it is answered next. */
+  dozeAfter(process: Process, call: string, durationMs: number): void {
+    this.#dozes.set(process, { call, durationMs })
   }
 
   kill(slot: Slot): void {

@@ -2,6 +2,8 @@
  * The stores that all processes share, watched: metadata in memory, objects in memory or, by the real local adapter, as
  * files on a disk that forgets on a power failure what was not synced. The metadata forgets nothing it has answered.
  */
+
+import { itemName } from '../../lib/adapters/item-conditions.ts'
 import type { Disk } from '../../lib/adapters/local/disk.ts'
 import { openLocalObjects } from '../../lib/adapters/local/objects.ts'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
@@ -30,8 +32,8 @@ export interface WatchOptions {
   readonly changeWrites: ChangeWrites | undefined
   /** Of every new head, as if all before had been trimmed. */
   readonly firstOffset: Offset
-  /** Asked after each write of a row: when it arrives once more. */
-  readonly rowsAgain: () => number | undefined
+  /** Asked at each put of a row: when it arrives once more, with all that were tried before it? */
+  readonly rowsAgain: () => { readonly afterMs: number; readonly all: boolean } | undefined
 }
 
 export function watchedMetadata(
@@ -45,6 +47,19 @@ export function watchedMetadata(
       if (write.op === 'put') truth.put(write)
       else if (write.op === 'delete') truth.deleted(write.key)
     }
+  }
+  const rowPuts = new Map<string, ItemWrite[]>()
+  /** The put of a row arrives once more; at times all that were ever tried under its key do, one after the other. */
+  const rowPutsLater = (put: ItemWrite) => {
+    const name = itemName(put.key)
+    const puts = [...(rowPuts.get(name) ?? []), put]
+    rowPuts.set(name, puts)
+    const again = rowsAgain()
+    if (again === undefined) return
+    world.after(again.afterMs, async () => {
+      truth.history.note('a row is written once more')
+      for (const one of again.all ? puts : [put]) await write([one])
+    })
   }
   const write = async (asked: readonly ItemWrite[]): Promise<WriteAnswer> => {
     const writes = changeWrites === undefined ? asked : await changeWrites(asked, metadata)
@@ -71,12 +86,8 @@ export function watchedMetadata(
     get: (key) => metadata.get(key),
     query: (collection, range) => metadata.query(collection, range),
     async write(asked) {
-      const again = asked.some(({ key }) => key.collection.startsWith('rows/')) ? rowsAgain() : undefined
-      if (again !== undefined)
-        world.after(again, () => {
-          truth.history.note('rows are written once more')
-          void write(asked)
-        })
+      const [only] = asked
+      if (only?.op === 'put' && only.key.collection.startsWith('rows/')) rowPutsLater(only)
       return write(asked)
     },
   }

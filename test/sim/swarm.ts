@@ -26,6 +26,7 @@ export const actorKinds = [
   'fencer',
   'upkeeper',
   'compactor',
+  'dozer',
   'topics',
   'chaos',
   'member',
@@ -80,6 +81,10 @@ export interface Swarm {
   readonly firstOffset: number
   /** Of compacted topics: how many keys their records have; 0 where topics are not compacted. */
   readonly keys: number
+  /** Bytes added to each record, so that segments of merges are full. @default 0 */
+  readonly padBytes?: number
+  /** The log's own upkeep waits for seconds between two things it does. */
+  readonly isUpkeepRare: boolean
   /** Of topics, beside what is said here. */
   readonly configs: Readonly<Record<string, string>>
   /** Of topics: LogAppendTime. */
@@ -103,21 +108,23 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
   }
   const own = dice.derive('settings')
   const moves = own.chance(0.6)
-  const processes = own.int(1, 4)
+  const some = own.int(1, 4)
   const upkeep = dice.derive('upkeep')
   const long = dice.derive('long')
   const isLong = long.chance(0.2) && !without.has('long')
   const lull = dice.derive('lull')
   const isLulled = lull.chance(isLong ? 0.6 : 0.35) && !without.has('lull')
   const cleaning = dice.derive('cleaning')
-  const keys = cleaning.chance(0.25) && !without.has('compaction') ? cleaning.int(1, 6) : 0
+  const keys = cleaning.chance(0.3) && !without.has('compaction') ? cleaning.int(1, 6) : 0
+  // Somebody else goes on meanwhile.
+  const processes = isLulled ? Math.max(2, some) : some
   const age = dice.derive('age')
   const blight = dice.derive('blight')
   const blighted = {
-    call: blight.chance(0.4)
+    call: blight.chance(0.5)
       ? 'updateHead append'
       : blight.pick(['write', 'updateHead roll', 'updateHead lease', 'create', 'readHead', 'query', 'get']),
-    rates: { [blight.pick(['refuse', 'fail', 'lose-answer', 'arrive-late'] as const)]: 0.7 },
+    rates: { [blight.pick(['refuse', 'fail', 'lose-answer', 'arrive-late', 'arrive-late'] as const)]: 0.7 },
   }
   return {
     kind: 'log',
@@ -145,6 +152,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       sweeper: moves && keys === 0 ? actor('sweeper', 0.8, 1) : 0,
       fencer: actor('fencer', 0.25, 1),
       upkeeper: actor('upkeeper', isLong || keys > 0 ? 1 : 0.5, 2),
+      dozer: processes > 1 ? actor('dozer', 0.25, 1) : 0,
       compactor: keys > 0 ? actor('compactor', 0.9, 2) : 0,
       topics: actor('topics', 0.25, 1),
       chaos: actor('chaos', isLong ? 1 : 0.75, 1),
@@ -153,10 +161,17 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       sleepwalker: 0,
     },
     rates,
-    ...(blight.chance(0.3) && !without.has('blight') ? { blight: blighted } : {}),
+    ...(blight.chance(0.35) && !without.has('blight') ? { blight: blighted } : {}),
     diskFaults: own.chance(0.3) && !without.has('disk-faults') ? own.scattered(0.0003, 0.01) : 0,
     isLong,
-    ...(isLulled ? { lull: { call: lull.pick(lulls), chance: lull.scattered(0.005, 0.2) } } : {}),
+    ...(isLulled
+      ? {
+          lull: {
+            call: lull.pick(lull.chance(0.5) ? lullsOfWriters : lullsOfUpkeep),
+            chance: lull.scattered(0.01, 0.4),
+          },
+        }
+      : {}),
     rowsAgain: lull.chance(keys > 0 ? 0.6 : 0.2) && !without.has('rows-again') ? lull.scattered(0.05, 1) : 0,
     mergeShare: upkeep.pick([0.65, 0.65, 0.4, 0.15]),
     freezeMs: [2_000, isLong ? 5 * dayMs : 2 * hourMs],
@@ -181,7 +196,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       mergeBytesMin: 1_024,
       mergeBytesMax: upkeep.pick([65_536, 33_554_432]),
       mergeQuietMs: upkeep.pick([0, 0, 100, isLong ? hourMs : 2_000]),
-      sweepFullIntervalMs: dice.derive('all objects').pick([1_000, hourMs, 30 * dayMs]),
+      sweepFullIntervalMs: upkeep.pick([1_000, 60_000, dayMs, 30 * dayMs]),
       sweepAgeMs: isLong ? upkeep.pick([hourMs, 6 * hourMs, dayMs]) : upkeep.pick([1_000, 1_000, 10_000]),
       mergeAgeMs: age.pick([500, 5_000, 3_600_000]),
       tailAgeMsMax: age.pick([500, 5_000, 3_600_000]),
@@ -196,14 +211,19 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     placement: dice.derive('placement').pick(['segment', 'segment', 'inline', 'auto'] as const),
     firstOffset: dice.derive('offsets').chance(0.15) ? 2 ** 31 - dice.derive('offsets').int(1, 60) : 0,
     keys,
+    ...(keys > 0 && cleaning.chance(0.3) ? { padBytes: cleaning.int(5_000, 20_000) } : {}),
+    isUpkeepRare: upkeep.chance(0.3),
     configs: {
+      ...(cleaning.chance(0.4)
+        ? { 'merge.compression.type': cleaning.pick(['producer', 'producer', 'lz4', 'snappy']) }
+        : {}),
       ...(isLong && long.chance(0.7) ? { 'retention.ms': String(long.pick([0.5, 1, 3, 10]) * dayMs) } : {}),
       ...(upkeep.chance(0.1) ? { 'retention.bytes': String(upkeep.int(200, 5_000)) } : {}),
       ...(keys > 0
         ? {
             'cleanup.policy': cleaning.pick(['compact', 'compact', 'compact,delete']),
-            'delete.retention.ms': String(cleaning.pick([0, 0, 500, 60_000, isLong ? dayMs : hourMs])),
-            'min.cleanable.dirty.ratio': cleaning.pick(['0', '0', '0.2', '0.5']),
+            'delete.retention.ms': String(cleaning.pick([0, 0, 500, 60_000, hourMs, isLong ? dayMs : hourMs])),
+            'min.cleanable.dirty.ratio': cleaning.pick(['0', '0', '0', '0.5']),
             'min.compaction.lag.ms': String(cleaning.pick([0, 0, isLong ? hourMs : 0])),
           }
         : {}),
@@ -213,22 +233,17 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
 }
 
 /** Where a process is in the middle of something: between a put and its commit, between a sweep's mark, its look and its deletions. */
-const lulls = [
-  'create',
-  'create',
-  'write inline',
+const lullsOfWriters = ['create', 'create', 'write inline', 'updateHead append', 'updateHead roll', 'readHead'] as const
+const lullsOfUpkeep = [
+  'write candidates',
+  'write candidates',
+  'write candidates',
   'write rows',
-  'write candidates',
-  'write candidates',
-  'updateHead append',
-  'updateHead roll',
   'updateHead fence',
   'updateHead clean',
   'query rows',
-  'query rows',
   'query candidates',
   'query inline',
-  'readHead',
   'read',
   'list',
 ] as const

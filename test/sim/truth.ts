@@ -89,12 +89,14 @@ export function recordContent(
   name: RecordName,
   key: string | null,
   isTombstone: boolean,
+  padBytes = 0,
 ): Pick<ProduceRecord, 'key' | 'value' | 'headers'> {
   const value = recordValue(name)
   const bytes = key === null ? null : encoder.encode(key)
+  const pad = padBytes === 0 ? [] : [{ key: 'pad', value: new Uint8Array(padBytes) }]
   return isTombstone
-    ? { key: bytes, value: null, headers: [{ key: nameHeader, value }] }
-    : { key: bytes, value, headers: [] }
+    ? { key: bytes, value: null, headers: [{ key: nameHeader, value }, ...pad] }
+    : { key: bytes, value, headers: pad }
 }
 
 export class PartitionTruth {

@@ -92,6 +92,7 @@ export class View {
     }
     for (const [key, last] of there.keys) {
       const found = live.get(key)
+      if (found === last) there.gone.delete(key)
       if (last < there.head.start || found === last) continue
       if (!there.mayLack(last, history.nowMs))
         history.violate('D2', `the last record of ${key} in ${short(there.key)}, at ${last}, is gone`)

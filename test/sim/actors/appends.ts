@@ -49,10 +49,10 @@ export function contentOf(
   name: RecordName,
   key: string | null = null,
 ): ReturnType<typeof recordContent> {
-  const { keys } = sim.swarm
+  const { keys, padBytes } = sim.swarm
   if (keys === 0) return recordContent(name, key, false)
   const draw = Math.imul(name.append * 8 + name.index + 1, 0x9e3779b1) >>> 8
-  return recordContent(name, `k${draw % keys}`, (draw >>> 8) % 3 === 0)
+  return recordContent(name, `k${draw % keys}`, (draw >>> 8) % 3 === 0, padBytes)
 }
 
 /** The batches of an intent, as its attempt writes them. */

@@ -16,7 +16,7 @@ import type { Row } from '../../../lib/core/row.ts'
 import { encodeSegment } from '../../../lib/core/segment.ts'
 import type { SegmentIndex } from '../../../lib/core/segment-index.ts'
 import { decodeSegmentTail } from '../../../lib/core/segment-index.ts'
-import type { LogPorts } from '../../../lib/log/log.ts'
+import type { Log, LogPorts } from '../../../lib/log/log.ts'
 import type { Dice } from '../dice.ts'
 import { SweepUnderWay, sweeping } from '../mutated-stores.ts'
 import type { Process } from '../process.ts'
@@ -265,13 +265,15 @@ export async function sweeper(sim: Simulation, dice: Dice): Promise<void> {
   }
 }
 
+const sweepAsMutated = (log: Log) => sweeping.run(new SweepUnderWay(), () => log.sweep())
+
 /** The log's own merge, retention and sweep, by whichever process. */
 export async function upkeeper(sim: Simulation, dice: Dice, actor: string): Promise<void> {
   while (sim.isActive) {
     const { topic, partition } = somePlace(sim, dice)
     const process = sim.anyProcess(dice)
-    const act = dice.random()
-    if (act < sim.swarm.mergeShare)
+    const act = sim.mergersAsleep > 0 && dice.chance(0.9) ? 0.8 : dice.random()
+    if (act < sim.swarm.mergeShare && sim.mergersAsleep === 0)
       await sim.call(
         actor,
         process,
@@ -280,17 +282,11 @@ export async function upkeeper(sim: Simulation, dice: Dice, actor: string): Prom
         () => undefined,
       )
     else if (act < 0.9)
-      await sim.call(
-        actor,
-        process,
-        'sweep',
-        (log) => sweeping.run(new SweepUnderWay(), () => log.sweep()),
-        (answer) => {
-          if (answer.ok && answer.damaged.length > 0)
-            sim.history.violate('S1', `the sweep finds ${answer.damaged} damaged`)
-        },
-      )
-    else
+      await sim.call(actor, process, 'sweep', sweepAsMutated, (answer) => {
+        if (answer.ok && answer.damaged.length > 0)
+          sim.history.violate('S1', `the sweep finds ${answer.damaged} damaged`)
+      })
+    else if (act < 0.95)
       await sim.call(
         actor,
         process,
@@ -298,6 +294,17 @@ export async function upkeeper(sim: Simulation, dice: Dice, actor: string): Prom
         (log) => log.maintain(),
         () => undefined,
       )
+    else {
+      const topicId = sim.truth.topics.get(topic)?.id
+      const rolled = topicId === undefined ? [] : [{ key: { topicId, partition }, rows: 9 }]
+      await sim.call(
+        actor,
+        process,
+        'maintain-rolled',
+        (log) => log.maintainRolled(rolled),
+        () => undefined,
+      )
+    }
     await untilNextUpkeep(sim, dice)
   }
 }
@@ -318,9 +325,38 @@ export async function compactor(sim: Simulation, dice: Dice, actor: string): Pro
   }
 }
 
+/**
+ * Merges, or compacts, in a process that falls asleep in the middle of it, until what it has put is old enough to be swept, and has been;
+ * then it goes on as if nothing had been.
+ */
+export async function dozer(sim: Simulation, dice: Dice, actor: string): Promise<void> {
+  const { sweepAgeMs = 0 } = sim.swarm.settings
+  while (sim.isActive) {
+    for (let pauses = dice.int(1, 4); pauses > 0; pauses--) await sim.think(dice)
+    const { topic, partition } = somePlace(sim, dice)
+    const process = sim.anyProcess(dice)
+    if (process?.state !== 'running') continue
+    const call = dice.pick(['create', 'write candidates', 'write candidates', 'write candidates', 'query rows'])
+    sim.dozeAfter(process, call, sweepAgeMs * dice.between(1.5, 3) + 2_000)
+    const isCompacting = sim.swarm.keys > 0 && dice.chance(0.5)
+    const done = () => undefined
+    if (isCompacting)
+      void sim.call(actor, process, `compact ${topic}/${partition}`, (log) => log.compact(topic, partition), done)
+    else void sim.call(actor, process, `merge ${topic}/${partition}`, (log) => log.merge(topic, partition), done)
+    // Whether others leave the rows alone meanwhile.
+    const doOthersMerge = dice.chance(0.3)
+    if (!doOthersMerge) sim.mergersAsleep++
+    await sim.world.sleep(sweepAgeMs + dice.between(100, 1_500))
+    for (let sweeps = 0; sweeps < 2; sweeps++)
+      await sim.call(actor, sim.anyProcess(dice), 'sweep', sweepAsMutated, done, dice.scattered(200, 5_000))
+    if (!doOthersMerge) sim.mergersAsleep--
+  }
+}
+
 /** Upkeep goes on a schedule of its own, also while nobody writes. */
 async function untilNextUpkeep(sim: Simulation, dice: Dice): Promise<void> {
-  if (sim.swarm.isLong && dice.chance(0.4)) await sim.world.sleep(dice.scattered(60_000, 3 * 86_400_000))
+  if (sim.swarm.isUpkeepRare && dice.chance(0.5)) await sim.world.sleep(dice.scattered(500, 20_000))
+  else if (sim.swarm.isLong && dice.chance(0.4)) await sim.world.sleep(dice.scattered(60_000, 3 * 86_400_000))
   else await sim.think(dice)
 }
 
