@@ -15,6 +15,7 @@ interface CostFlags extends ServerOptions {
   readonly estimate?: boolean
   readonly recordsPerSecond?: number
   readonly recordBytes: number
+  readonly storedShare?: number
   readonly recordsPerRequest: number
   readonly partitions: number
   readonly retention: number
@@ -37,6 +38,11 @@ export function addCost(program: Command, io: CliIo): void {
       'key, value and headers of a record, as compressed',
       wholeNumber(1, 4_194_304),
       1_000,
+    )
+    .option(
+      '--stored-share <number>',
+      'what the server’s own compression leaves of them: 0.3 of JSON, perhaps',
+      parseShare,
     )
     .option('--records-per-request <number>', 'how many the producers gather', wholeNumber(1, 1_000_000), 1)
     .option('--partitions <number>', 'of all topics', wholeNumber(1, 1_000_000), 1)
@@ -63,6 +69,7 @@ export function addCost(program: Command, io: CliIo): void {
         retentionMs: flags.retention,
         through: flags.through,
         placement: flags.placement,
+        ...(flags.storedShare === undefined ? {} : { storedShare: flags.storedShare }),
       }
       const estimate = estimateOf(load)
       await new Output(io.stdout).write(flags.json ? jsonOf(load, estimate) : textOf(estimate))
@@ -118,6 +125,12 @@ function quantityText(quantity: number): string {
 function parseRate(text: string): number {
   const value = /^[0-9]+(\.[0-9]+)?$/.test(text) ? Number(text) : Number.NaN
   if (!(value >= 0 && value <= 1e9)) throw new InvalidArgumentError('It is a number of at least 0.')
+  return value
+}
+
+function parseShare(text: string): number {
+  const value = /^[01](\.[0-9]+)?$/.test(text) ? Number(text) : Number.NaN
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('It is a number above 0, at most 1.')
   return value
 }
 

@@ -23,6 +23,8 @@ export interface EstimatedLoad {
   readonly recordsPerSecond: number
   /** Of a record's key, value and headers, as it is sent: after the client's compression. */
   readonly recordBytes: number
+  /** What the server's own compression leaves of it. @default 1, as of what the client compressed */
+  readonly storedShare?: number
   readonly recordsPerRequest: number
   readonly partitions: number
   readonly retentionMs: number
@@ -62,9 +64,14 @@ export const assumed = {
   handlerMs: 3,
   /** Parsing and checksums, at the share of a processor that comes with the memory. */
   produceMsPerMb: 15,
+  /** What comes uncompressed: 3.3 ms of a whole processor, measured (test/bench/recompression.ts), at the same share. */
+  compressMsPerMb: 12,
   mergeMsPerMb: 10,
   produceMemoryGb: 0.5,
   upkeepMemoryGb: 1,
+  /** As deployed: how long the table's stream gathers rows for a call, and how often the sweep is called. */
+  streamWindowMs: 60_000,
+  sweepIntervalMs: 21_600_000,
   /** A line of metrics, and what each call that it tells of adds to it; calls that follow each other within so long share one. */
   logBytesPerLine: 600,
   logBytesPerCall: 10,
@@ -88,57 +95,66 @@ const rowOverheadBytes = 220
 /** Of a note for the sweep, and what rounding up to whole units adds. */
 const noteOverheadBytes = 700
 /** The sweep lists the objects of each first character of their ids. */
-const listsPerSweep = 36
+export const listsPerSweep = 36
 
 export function estimateOf(load: EstimatedLoad, prices: PriceList = listPrices): Estimate {
   const batchBytes = batchHeaderBytes + load.recordsPerRequest * (load.recordBytes + recordOverheadBytes)
-  const [isInline = false] = placeChunks([{ sizeBytes: batchBytes, placement: load.placement }], prices)
+  const storedBytes = batchHeaderBytes + (batchBytes - batchHeaderBytes) * (load.storedShare ?? 1)
+  const [isInline = false] = placeChunks([{ sizeBytes: storedBytes, placement: load.placement }], prices)
   const requestsPerSecond = load.recordsPerSecond / load.recordsPerRequest
   const requestsPerMonth = requestsPerSecond * secondsPerMonth
   const rollShare = 1 / tailEntriesToRoll.max
   const rowUnits = writeUnitsOf(rowOverheadBytes + tailEntriesToRoll.max * referenceBytes)
-  const inlineUnits = isInline ? writeUnitsOf(batchBytes + inlineItemOverheadBytes) : 0
-  // Believed for a while; a function that is asked more often does not ask again.
-  const readShare = (ageMs: number) => Math.min(1, 1_000 / ageMs / Math.max(requestsPerSecond, 1e-9))
-  const topicReads = readShare(defaultSettings.topicAgeMsMax)
-  const headReads = readShare(defaultSettings.headAgeMsMax)
+  const inlineUnits = isInline ? writeUnitsOf(storedBytes + inlineItemOverheadBytes) : 0
+  const uploadMs = isInline ? assumed.metadataWriteMs : assumed.putMs + storedBytes / assumed.transferBytesPerMs
+  const isCompressed = load.storedShare !== undefined && load.storedShare < 1
+  const compressMs = ((isCompressed ? batchBytes : Math.min(batchBytes, 65_536)) / 1e6) * assumed.compressMsPerMb
+  const busyMs =
+    assumed.handlerMs +
+    (batchBytes / 1e6) * assumed.produceMsPerMb +
+    compressMs +
+    uploadMs +
+    assumed.metadataWriteMs +
+    rollShare * (assumed.metadataReadMs + 2 * assumed.metadataWriteMs)
+  const environments = Math.max(1, (requestsPerSecond * busyMs) / 1_000)
+  const topicReads = Math.min(
+    1,
+    (environments * 1_000) / defaultSettings.topicAgeMsMax / Math.max(requestsPerSecond, 1e-9),
+  )
+  // A head is believed for half of the time for a roll; an environment has one commit in so many of a partition.
+  const commitMs = (1_000 * load.partitions) / Math.max(requestsPerSecond, 1e-9)
+  const believedMs = Math.min(defaultSettings.headAgeMsMax, (tailEntriesToRoll.max / 2) * commitMs)
+  const headReads = environments * commitMs < believedMs ? 0 : 1
 
   const stores: Usage = {
     s3Put: isInline ? 0 : 1,
     // The head's update; a roll puts a row and updates the head once more.
     dynamoDbWrite: inlineUnits + 1 + rollShare * (rowUnits + 1),
-    dynamoDbRead: topicReads + headReads + 2 * rollShare,
+    dynamoDbRead: topicReads + headReads + rollShare,
   }
-  const uploadMs = isInline ? assumed.metadataWriteMs : assumed.putMs + batchBytes / assumed.transferBytesPerMs
-  const requestMs =
-    assumed.handlerMs +
-    (batchBytes / 1e6) * assumed.produceMsPerMb +
-    topicReads * assumed.metadataReadMs +
-    uploadMs +
-    assumed.metadataWriteMs
-  const rollMs = rollShare * 2 * (assumed.metadataReadMs + assumed.metadataWriteMs)
   const functions: Usage = {
     lambdaRequest: 1,
-    lambdaArmGbSecond: ((requestMs + rollMs) / 1_000) * assumed.produceMemoryGb,
+    lambdaArmGbSecond: ((busyMs + topicReads * assumed.metadataReadMs) / 1_000) * assumed.produceMemoryGb,
   }
+  const rowsPerSecond = requestsPerSecond * rollShare
 
-  const environments = Math.max(1, (requestsPerSecond * requestMs) / 1_000)
   const perMonth = (usage: Usage) => times(usage, requestsPerMonth)
   return {
     isInline,
     requestsPerMonth,
-    requestMs,
+    requestMs: busyMs + topicReads * assumed.metadataReadMs,
     usage: {
       gateway: load.through === 'api' ? perMonth({ httpApiRequest: httpApiRequestsOf(batchBytes) }) : {},
       functions: perMonth(functions),
       logs: perMonth({ logsIngestGb: logBytesPerCall(requestsPerSecond, environments) / gigabyte }),
       stores: perMonth(stores),
       upkeep: sumOf(
-        perMonth(upkeepOf(batchBytes, isInline, inlineUnits, rowUnits * rollShare)),
+        perMonth(upkeepOf(storedBytes, isInline, inlineUnits, rowUnits * rollShare)),
+        callsOf(rowsPerSecond, load.partitions),
         idleUpkeepOf(load.partitions),
       ),
       storage: {
-        s3StorageGbMonth: (requestsPerSecond * batchBytes * (load.retentionMs / 1_000)) / gigabyte,
+        s3StorageGbMonth: (requestsPerSecond * storedBytes * (load.retentionMs / 1_000)) / gigabyte,
       },
     },
   }
@@ -146,7 +162,17 @@ export function estimateOf(load: EstimatedLoad, prices: PriceList = listPrices):
 
 /** What one request leaves to merge, to trim and to sweep. */
 function upkeepOf(batchBytes: number, isInline: boolean, inlineUnits: number, rowUnits: number): Usage {
-  const { mergeBytesMin, mergeBytesMax, mergeRowsMin } = defaultSettings
+  const { mergeBytesMin, mergeBytesMax, mergeRowsMin, largeChunkBytesMin } = defaultSettings
+  // Trimmed and swept as it came: noted, looked at when it is old enough and when it was noted.
+  if (batchBytes >= largeChunkBytesMin) {
+    const workMs = (2 * assumed.getMs) / 8 + rowUnits * assumed.metadataWriteMs
+    return {
+      s3Get: 2,
+      dynamoDbWrite: rowUnits + (2 * noteBytesPerSegment) / writeUnitBytes,
+      dynamoDbRead: rowUnits,
+      lambdaArmGbSecond: (workMs / 1_000) * assumed.upkeepMemoryGb,
+    }
+  }
   const firstMergeBytes = Math.min(
     mergeBytesMax,
     Math.max(Math.min(2 * mergeBytesMin, 2 * tailEntriesToRoll.max * mergeRowsMin * batchBytes), batchBytes),
@@ -179,28 +205,46 @@ function upkeepOf(batchBytes: number, isInline: boolean, inlineUnits: number, ro
   }
 }
 
-/** A month of rounds and sweeps of partitions in which nothing happens. */
+/** A month of calls with the rows that a window of the table's stream brings, and their looks at partitions. */
+function callsOf(rowsPerSecond: number, partitions: number): Usage {
+  const calls = secondsPerMonth * Math.min(rowsPerSecond, 1_000 / assumed.streamWindowMs)
+  const looks = secondsPerMonth * Math.min(rowsPerSecond, (partitions * 1_000) / defaultSettings.maintainIntervalMs)
+  const reads = 7
+  const workMs = calls * assumed.handlerMs + looks * reads * assumed.metadataReadMs
+  return {
+    lambdaRequest: calls,
+    lambdaArmGbSecond: (workMs / 1_000) * assumed.upkeepMemoryGb,
+    logsIngestGb: (calls * assumed.logBytesPerLine) / gigabyte,
+    // What is too old is cut off in one write to the head, and noted in another.
+    dynamoDbWrite: 2 * looks,
+    dynamoDbRead: reads * looks,
+  }
+}
+
+/** A month in which nothing happens: calls that find nothing to do, a round over all partitions a day, sweeps. */
 function idleUpkeepOf(partitions: number): Usage {
   const hourMs = 3_600_000
   const perMonth = (intervalMs: number) => (hoursPerMonth * hourMs) / intervalMs
   const call: Usage = {
     lambdaRequest: 1,
     schedulerInvocation: 1,
-    logsIngestGb: logBytesPerCall(0, 1) / gigabyte,
+    logsIngestGb: assumed.logBytesPerLine / gigabyte,
   }
-  const readsPerPartition = 4
-  const reads = 4 + partitions * readsPerPartition
-  const round = sumOf(call, {
+  const working = (reads: number, msOfEach: number): Usage => ({
     dynamoDbRead: reads,
-    lambdaArmGbSecond: ((assumed.handlerMs + reads * assumed.metadataReadMs) / 1_000) * assumed.upkeepMemoryGb,
+    lambdaArmGbSecond: ((assumed.handlerMs + reads * msOfEach) / 1_000) * assumed.upkeepMemoryGb,
   })
-  const sweep = sumOf(call, {
+  const found = sumOf(call, working(3, assumed.metadataReadMs))
+  // Eight at a time.
+  const round = working(4 + partitions, assumed.metadataReadMs / 8)
+  const sweep = sumOf(call, working(listsPerSweep + 4, assumed.getMs + assumed.metadataReadMs), {
     s3Put: listsPerSweep,
-    dynamoDbRead: listsPerSweep + 2,
-    lambdaArmGbSecond: ((listsPerSweep * (assumed.getMs + assumed.metadataReadMs)) / 1_000) * assumed.upkeepMemoryGb,
+    s3Get: 1,
+    dynamoDbWrite: 1,
   })
   return sumOf(
-    times(round, perMonth(defaultSettings.maintainIntervalMs)),
-    times(sweep, perMonth(defaultSettings.sweepIntervalMs)),
+    times(found, perMonth(defaultSettings.maintainIntervalMs)),
+    times(round, perMonth(defaultSettings.maintainRoundMs)),
+    times(sweep, perMonth(assumed.sweepIntervalMs)),
   )
 }

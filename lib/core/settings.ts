@@ -179,7 +179,7 @@ export const settingsTable = {
       'Rows of a partition (each of 6 to 10 commits, or more) that are merged into one segment when there are so many.',
   },
   largeChunkBytesMin: {
-    default: 262_144,
+    default: 131_072,
     unit: 'bytes',
     min: 1,
     max: 1_073_741_824,

@@ -1,14 +1,16 @@
 /**
  * Runs of the engine that cost something: a load comes in at an even rate, in virtual time, and every request to the stores is
- * metered. Upkeep runs beside it: merges, retention, sweep. The figures are a simulation's, and do not depend on the machine.
+ * metered. Upkeep runs beside it as functions do it: calls with what the table's stream tells, and a sweep. The figures are a simulation's, and do
+ * not depend on the machine.
  *
- * A run is short and its ages are shortened with it (retention, the sweep's age), so that what a month would do happens in it
- * in the same proportion: what was merged is swept, what is old is trimmed. What it costs is counted in its second half, and
- * taken for a month. What upkeep costs while nothing happens does not depend on the load; it is counted apart, at its real interval.
+ * A run is short and its ages are shortened with it (retention, the sweep's age, windows of the stream, looks at a partition), so that what a month would
+ * do happens in it in the same proportion: what was merged is swept, what is old is trimmed. What it costs is counted in its second half, and
+ * taken for a month. What calls, looks and sweeps cost by themselves does not depend on the load; it is counted apart, at their real intervals.
  */
 import { nativeCodecs as codecs } from '../../lib/adapters/codecs-native.ts'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
 import { Meter, meteredMetadata, meteredObjects } from '../../lib/adapters/metered.ts'
+import { recordsBytesTargetMax, rewriteBatches } from '../../lib/core/batch-rewrite.ts'
 import {
   gigabyte,
   hoursPerMonth,
@@ -19,9 +21,10 @@ import {
   type Usage,
   usageOf,
 } from '../../lib/core/cost.ts'
-import { assumed, logBytesPerCall } from '../../lib/core/estimate.ts'
+import { assumed, listsPerSweep, logBytesPerCall } from '../../lib/core/estimate.ts'
+import { tailEntriesToRoll } from '../../lib/core/head.ts'
 import type { Placement } from '../../lib/core/placement.ts'
-import { encodeBatch } from '../../lib/core/record-batch.ts'
+import { encodeBatch, readBatchHeader, rebaseBatch } from '../../lib/core/record-batch.ts'
 import { defaultSettings, type Settings } from '../../lib/core/settings.ts'
 import { createLog } from '../../lib/log/create-log.ts'
 import type { Log } from '../../lib/log/log.ts'
@@ -38,8 +41,8 @@ export interface Load {
   readonly recordsPerRequest: number
   readonly partitions: number
   readonly door: Door
-  /** Values that a codec can make smaller, as JSON is; the client compresses them. @default random bytes, not compressed */
-  readonly isJson?: boolean
+  /** Values that a codec can make smaller, as JSON is; `zstd`: the client has done it. @default random bytes */
+  readonly json?: 'as it is' | 'zstd'
   readonly placement?: Placement
   /** As many requests as make merges of merges, unless there are too many bytes to hold, or a day is over. @default of its door */
   readonly requestsMax?: number
@@ -64,13 +67,15 @@ export interface CostRun {
 
 export const valueBytes = 1_000
 const requestsMaxDefault: Readonly<Record<Door, number>> = { functions: 8_000, gathered: 150_000 }
-const bytesMax: Readonly<Record<Door, number>> = { functions: 192 * 1_048_576, gathered: 384 * 1_048_576 }
+/** Of a run; about half of it is in memory at a time. */
+const bytesMax = 768 * 1_048_576
 const secondsMax = 86_400
-/** Rounds of upkeep in a run, a sweep in every fourth of them; from the eighth on it counts. */
-const rounds = 16
-const roundsBefore = 8
-const roundsPerSweep = 4
-const batchKinds = 16
+/** Periods of a run: of looks at a partition, with a sweep in every fourth; from the eighth on it counts. */
+const periods = 16
+const periodsBefore = 8
+const periodsPerSweep = 4
+/** Different bodies. */
+const kindsOf = ({ recordsPerRequest }: Load) => (recordsPerRequest > 1 ? 16 : 512)
 /** Two environments at least: that is what Lambda Web Functions start. */
 const gatheringProcesses = 2
 export const gatherLingerMs = 250
@@ -81,8 +86,12 @@ interface Counts {
   bodyBytes: number
   lambdaMs: number
   waitedMs: number
+  rows: number
   merges: number
-  mergeCalls: number
+  bytesMerged: number
+  /** Of the merge function, and looks at whole partitions in them. */
+  calls: number
+  looks: number
   deleted: number
   upkeepMs: number
   sweeps: number
@@ -96,20 +105,38 @@ export async function costRun(load: Load, idle: IdleCost): Promise<CostRun> {
   const seconds = Math.min(
     secondsMax,
     (load.requestsMax ?? requestsMaxDefault[door]) / requestsPerSecond,
-    bytesMax[door] / bytesPerSecond,
+    bytesMax / bytesPerSecond,
   )
-  const periodMs = (seconds * 1_000) / rounds
+  const periodMs = (seconds * 1_000) / periods
   const world = new CostWorld()
   const settings: Partial<Settings> = {
-    mergeQuietMs: Math.round(Math.min(defaultSettings.mergeQuietMs, periodMs / 4)),
+    mergeQuietMs: Math.round(Math.min(defaultSettings.mergeQuietMs, periodMs)),
     sweepAgeMs: Math.max(1_000, Math.round(periodMs)),
+    maintainIntervalMs: Math.max(1_000, Math.round(periodMs)),
     ...(isFunction ? { lingerMs: 0 } : { lingerMs: gatherLingerMs, flushesInFlightMax: 16 }),
   }
-  let rolls = 0
+  const counts: Counts = {
+    requests: 0,
+    apiRequests: 0,
+    bodyBytes: 0,
+    lambdaMs: 0,
+    waitedMs: 0,
+    rows: 0,
+    merges: 0,
+    bytesMerged: 0,
+    calls: 0,
+    looks: 0,
+    deleted: 0,
+    upkeepMs: 0,
+    sweeps: 0,
+  }
   const produced = world.metered(settings, (name) => {
-    if (name === 'rolls') rolls++
+    if (name === 'rolls') counts.rows++
   })
-  const kept = world.metered(settings)
+  const kept = world.metered(settings, (name, n) => {
+    if (name === 'merges') counts.merges++
+    if (name === 'bytesMerged') counts.bytesMerged += n
+  })
   const made = await world.until(
     kept.open().createTopic({
       name: 't',
@@ -124,27 +151,22 @@ export async function costRun(load: Load, idle: IdleCost): Promise<CostRun> {
   )
   if (!made.ok) throw new Error(made.message)
 
-  const bodies = Array.from({ length: batchKinds }, (_, kind) => body(load, kind))
-  const counts: Counts = {
-    requests: 0,
-    apiRequests: 0,
-    bodyBytes: 0,
-    lambdaMs: 0,
-    waitedMs: 0,
-    merges: 0,
-    mergeCalls: 0,
-    deleted: 0,
-    upkeepMs: 0,
-    sweeps: 0,
-  }
+  const topicId = made.topic.id
+  const bodies = Array.from({ length: kindsOf(load) }, (_, kind) => body(load, kind))
+  const compressMs = compressMsOf(load, bodies[0]?.byteLength ?? 0)
   const gathering = Array.from({ length: gatheringProcesses }, () => produced.open())
   const environments: Log[] = []
+  let opened = 0
+  const openOne = () => {
+    opened++
+    return produced.open()
+  }
   const request = async (number: number) => {
-    const batches = (bodies[number % batchKinds] ?? new Uint8Array()).slice()
+    const batches = (bodies[number % bodies.length] ?? new Uint8Array()).slice()
     const bytes = batches.byteLength
-    const log = isFunction ? (environments.pop() ?? produced.open()) : gathering[number % gatheringProcesses]!
+    const log = isFunction ? (environments.pop() ?? openOne()) : gathering[number % gatheringProcesses]!
     const beganMs = world.nowMs
-    await world.sleep(assumed.handlerMs + (bytes / 1e6) * assumed.produceMsPerMb)
+    await world.sleep(assumed.handlerMs + (bytes / 1e6) * assumed.produceMsPerMb + compressMs)
     // Keys would spread them by chance; turns do it evenly.
     const partition = Math.floor(number / gatheringProcesses) % partitions
     const appended = await log.append({ topic: 't', partition, batches })
@@ -159,42 +181,38 @@ export async function costRun(load: Load, idle: IdleCost): Promise<CostRun> {
     if (isFunction) environments.push(log)
   }
 
-  const keepers: Log[] = []
-  const call = async (work: (log: Log) => Promise<unknown>) => {
-    const log = keepers.pop() ?? kept.open()
-    const beganMs = world.nowMs
+  const call = async (log: Log, work: () => Promise<unknown>) => {
+    const [beganMs, bytesBefore] = [world.nowMs, counts.bytesMerged]
     await world.sleep(assumed.handlerMs)
-    await work(log)
+    await work()
     await log.settled()
+    await world.sleep(((counts.bytesMerged - bytesBefore) / 1e6) * assumed.mergeMsPerMb)
     counts.upkeepMs += Math.ceil(world.nowMs - beganMs)
-    keepers.push(log)
   }
   let isOver = false
   let failure: unknown
-  /** As the table's stream would call a leader's function: when enough has come to its partition. */
+  const windowMs = Math.min(assumed.streamWindowMs, periodMs / 8)
+  /** The rows that a window of the table's stream brings, evenly of all partitions; one environment, since calls of a shard wait for each other. */
+  const merger = kept.open()
   const merge = async () => {
-    let bytesBefore = 0
+    let rowsBefore = 0
+    let looksMs = Number.NEGATIVE_INFINITY
     while (!isOver) {
-      await world.sleep(Math.min(1_000, periodMs / 8))
-      const isEnough =
-        rolls >= partitions * defaultSettings.mergeRowsMin ||
-        counts.bodyBytes - bytesBefore >= 2 * partitions * defaultSettings.mergeBytesMin
-      if (!isEnough) continue
-      rolls = 0
-      bytesBefore = counts.bodyBytes
-      await Promise.all(
-        Array.from({ length: partitions }, (_, partition) =>
-          call(async (log) => {
-            counts.mergeCalls++
-            while (true) {
-              const merged = await log.merge('t', partition)
-              if (!merged.ok || merged.rows === 0) return
-              counts.merges++
-              await world.sleep((merged.bytes / 1e6) * assumed.mergeMsPerMb)
-            }
-          }),
-        ),
-      )
+      await world.sleep(windowMs)
+      const rows = Math.floor((counts.rows - rowsBefore) / partitions)
+      if (rows === 0) continue
+      rowsBefore += rows * partitions
+      const rolled = Array.from({ length: partitions }, (_, partition) => ({ key: { topicId, partition }, rows }))
+      counts.calls++
+      if (looksMs <= world.nowMs - Math.max(1_000, Math.round(periodMs))) {
+        looksMs = world.nowMs
+        counts.looks += partitions
+      }
+      await call(merger, async () => {
+        const looked = await merger.maintainRolled(rolled)
+        if (!looked.ok) throw new Error(looked.message)
+        if (looked.failed + looked.left > 0) throw new Error('upkeep failed')
+      })
     }
   }
   const arrive = async () => {
@@ -208,18 +226,19 @@ export async function costRun(load: Load, idle: IdleCost): Promise<CostRun> {
   }
   const side = Promise.all([merge(), arrive()])
   const begin = { ...counts, atMs: 0 }
+  const sweeper = kept.open()
   const keepUp = async () => {
-    for (let round = 1; round <= rounds; round++) {
+    for (let period = 1; period <= periods; period++) {
       await world.sleep(periodMs)
       if (failure !== undefined) throw failure
-      await call((log) => log.maintain())
-      if (round % roundsPerSweep === 0)
-        await call(async (log) => {
-          const swept = await log.sweep()
-          if (swept.ok) counts.deleted += swept.deleted.length
+      if (period % periodsPerSweep === 0)
+        await call(sweeper, async () => {
+          const swept = await sweeper.sweep()
+          if (!swept.ok) throw new Error(swept.message)
+          counts.deleted += swept.deleted.length
           counts.sweeps++
         })
-      if (round !== roundsBefore) continue
+      if (period !== periodsBefore) continue
       produced.meter.take()
       kept.meter.take()
       Object.assign(begin, counts, { atMs: world.nowMs })
@@ -237,19 +256,34 @@ export async function costRun(load: Load, idle: IdleCost): Promise<CostRun> {
   await world.until(side)
   if (failure !== undefined) throw failure
 
-  // What rounds and sweeps cost by themselves is in the idle month, at their real interval.
-  const measuredRounds = rounds - roundsBefore
-  const upkeepMs = counted.upkeepMs - measuredRounds * idle.roundMs - counted.sweeps * idle.sweepMs
-  const upkeep = sumOf(atUpkeep, times(idle.round, -measuredRounds), times(idle.sweep, -counted.sweeps), {
-    lambdaRequest: counted.mergeCalls,
-    lambdaArmGbSecond: (upkeepMs / 1_000) * assumed.upkeepMemoryGb,
-    logsIngestGb:
-      (counted.mergeCalls * logBytesPerCall(counted.mergeCalls / measuredSeconds, keepers.length)) / gigabyte,
-  })
+  // What calls, looks and sweeps cost by themselves is counted at their real intervals: windows of the stream and looks are shorter here, and more.
+  const calls = Math.min(counted.rows, (measuredSeconds * 1_000) / assumed.streamWindowMs)
+  const looks = (partitions * measuredSeconds * 1_000) / defaultSettings.maintainIntervalMs
+  // A sweep also notes how far it came in each key range in which it found objects.
+  const sweeps = (measuredSeconds * 1_000) / assumed.sweepIntervalMs
+  const objects = (atProduce.s3Put ?? 0) + counted.merges
+  const placesNoted = (ofSweeps: number) =>
+    ofSweeps * listsPerSweep * (1 - (1 - 1 / listsPerSweep) ** (objects / ofSweeps))
+  const upkeepMs =
+    counted.upkeepMs -
+    counted.sweeps * idle.sweepMs +
+    (calls - counted.calls) * assumed.handlerMs +
+    (looks - counted.looks) * idle.lookMs
+  const upkeep = sumOf(
+    atUpkeep,
+    times(idle.look, looks - counted.looks),
+    times(idle.sweep, -counted.sweeps),
+    { dynamoDbWrite: placesNoted(sweeps) - placesNoted(counted.sweeps) },
+    {
+      lambdaRequest: calls,
+      lambdaArmGbSecond: (upkeepMs / 1_000) * assumed.upkeepMemoryGb,
+      logsIngestGb: (calls * assumed.logBytesPerLine) / gigabyte,
+    },
+  )
   const functions: Usage = {
     lambdaRequest: counted.requests,
     lambdaArmGbSecond: (counted.lambdaMs / 1_000) * assumed.produceMemoryGb,
-    logsIngestGb: (counted.requests * logBytesPerCall(requestsPerSecond, environments.length)) / gigabyte,
+    logsIngestGb: (counted.requests * logBytesPerCall(requestsPerSecond, opened)) / gigabyte,
   }
   return {
     load,
@@ -257,7 +291,7 @@ export async function costRun(load: Load, idle: IdleCost): Promise<CostRun> {
     upkeep: sumOf(times(upkeep, factor), idle.month),
     requests: counted.requests * factor,
     apiRequests: counted.apiRequests * factor,
-    bytesPerRecord: counts.bodyBytes / counts.requests / load.recordsPerRequest,
+    bytesPerRecord: storedBytes(bodies) / bodies.length / load.recordsPerRequest,
     requestMs: counted.waitedMs / counted.requests,
     merges: counts.merges,
     segmentsDeleted: counts.deleted,
@@ -265,11 +299,12 @@ export async function costRun(load: Load, idle: IdleCost): Promise<CostRun> {
 }
 
 export interface IdleCost {
-  /** Of one round of upkeep, one sweep, a month of both; of a topic in which nothing happens. */
-  readonly round: Usage
-  readonly roundMs: number
+  /** Of a look at a partition to which rows came, but nothing is to be done, and of a sweep. */
+  readonly look: Usage
+  readonly lookMs: number
   readonly sweep: Usage
   readonly sweepMs: number
+  /** Of a topic in which nothing happens: calls of upkeep that find nothing to do, a round a day, sweeps. */
   readonly month: Usage
 }
 
@@ -279,44 +314,97 @@ export async function idleCost(partitions: number): Promise<IdleCost> {
   const log = kept.open()
   const made = await world.until(log.createTopic({ name: 't', partitions }))
   if (!made.ok) throw new Error(made.message)
-  const measured = async (work: () => Promise<unknown>) => {
+  for (let number = 0; number < 3 * tailEntriesToRoll.max; number++) {
+    const batches = body({ recordsPerRequest: 1 }, number)
+    const appended = await world.until(log.append({ topic: 't', partition: 0, batches }))
+    if (!appended.ok) throw new Error(appended.message)
+  }
+  const measured = async (work: () => Promise<{ readonly ok: boolean }>) => {
+    await world.until(log.settled())
     kept.meter.take()
     const startMs = world.nowMs
-    await world.until(world.sleep(assumed.handlerMs).then(work))
+    const answer = await world.until(world.sleep(assumed.handlerMs).then(work))
+    if (!answer.ok) throw new Error('upkeep failed')
     return { usage: usageOf(kept.meter.take()), ms: Math.ceil(world.nowMs - startMs) }
   }
-  await measured(() => log.maintain())
-  await world.until(world.sleep(3_600_000))
+  const rolled = [{ key: { topicId: made.topic.id, partition: 0 }, rows: 1 }]
+  await measured(() => log.maintainRolled(rolled))
+  await world.until(world.sleep(defaultSettings.maintainIntervalMs))
+  const look = await measured(() => log.maintainRolled(rolled))
+  // Whatever there is to merge or sweep, is.
+  for (let day = 0; day < 3; day++) {
+    await world.until(world.sleep(defaultSettings.maintainRoundMs))
+    await measured(() => log.maintain())
+    await measured(() => log.sweep())
+  }
+  await world.until(world.sleep(defaultSettings.maintainRoundMs))
   const round = await measured(() => log.maintain())
+  await world.until(world.sleep(defaultSettings.maintainIntervalMs))
+  const call = await measured(() => log.maintain())
   const sweep = await measured(() => log.sweep())
   const perMonth = (intervalMs: number) => (hoursPerMonth * 3_600_000) / intervalMs
-  const calls = (ms: number): Usage => ({
-    lambdaRequest: 1,
-    lambdaArmGbSecond: (ms / 1_000) * assumed.upkeepMemoryGb,
-    schedulerInvocation: 1,
-    logsIngestGb: logBytesPerCall(0, 1) / gigabyte,
-  })
+  const called = ({ usage, ms }: { usage: Usage; ms: number }): Usage =>
+    sumOf(usage, {
+      lambdaRequest: 1,
+      lambdaArmGbSecond: (ms / 1_000) * assumed.upkeepMemoryGb,
+      schedulerInvocation: 1,
+      logsIngestGb: assumed.logBytesPerLine / gigabyte,
+    })
+  const rounds = perMonth(defaultSettings.maintainRoundMs)
   return {
-    round: round.usage,
-    roundMs: round.ms,
+    look: look.usage,
+    lookMs: Math.max(0, look.ms - assumed.handlerMs),
     sweep: sweep.usage,
     sweepMs: sweep.ms,
     month: sumOf(
-      times(sumOf(round.usage, calls(round.ms)), perMonth(defaultSettings.maintainIntervalMs)),
-      times(sumOf(sweep.usage, calls(sweep.ms)), perMonth(defaultSettings.sweepIntervalMs)),
+      times(called(round), rounds),
+      times(called(call), perMonth(defaultSettings.maintainIntervalMs) - rounds),
+      times(called(sweep), perMonth(assumed.sweepIntervalMs)),
     ),
   }
 }
 
-function body({ recordsPerRequest, isJson = false }: Load, kind: number): Uint8Array {
+/** What compression in the function takes: of all that it makes smaller, and of the beginning of what is large and cannot be. */
+function compressMsOf({ json }: Load, bytes: number): number {
+  if (json === 'zstd') return 0
+  const tried = json === 'as it is' ? bytes : bytes >= defaultSettings.largeChunkBytesMin ? 65_536 : bytes
+  return (tried / 1e6) * assumed.compressMsPerMb
+}
+
+/** Of these bodies, when the log has had its way with them. */
+function storedBytes(bodies: readonly Uint8Array[]): number {
+  let offset = 0
+  const batches = bodies.map((each) => {
+    const copy = each.slice()
+    rebaseBatch(copy, 0, offset)
+    const read = readBatchHeader(copy, 0)
+    if (!read.ok) throw new Error(read.message)
+    offset += read.header.recordCount
+    return copy
+  })
+  const rewritten = rewriteBatches(
+    batches,
+    {
+      compression: 'zstd',
+      compressionLevel: undefined,
+      decompressedBytesMax: defaultSettings.decompressedBytesMax,
+      recordsBytesTarget: recordsBytesTargetMax,
+    },
+    codecs,
+  )
+  return rewritten.batches.reduce((sum, { byteLength }) => sum + byteLength, 0)
+}
+
+function body({ recordsPerRequest, json }: Pick<Load, 'recordsPerRequest' | 'json'>, kind: number): Uint8Array {
   const random = seededRandom(kind + 1)
   return encodeBatch(
     {
-      compression: isJson ? 'zstd' : 'none',
+      compression: json === 'zstd' ? 'zstd' : 'none',
       records: Array.from({ length: recordsPerRequest }, (_, index) => ({
         timestampMs: startMs,
         key: null,
-        value: isJson ? jsonValue(random, index) : Uint8Array.from({ length: valueBytes }, () => random() * 256),
+        value:
+          json !== undefined ? jsonValue(random, index) : Uint8Array.from({ length: valueBytes }, () => random() * 256),
       })),
     },
     codecs,
