@@ -177,8 +177,9 @@ function reply(
     'highwater-topic-id': fetched.topicId,
     vary: 'accept',
   }
-  if (nextOffset >= fetched.highWatermark) return { status: 200, headers, body }
-  // Weak: compaction may leave other bytes between the same offsets, which mean the same to who has the earlier ones.
+  // A cache would go on showing a value after the tombstone that deleted it is gone.
+  if (nextOffset >= fetched.highWatermark || fetched.isCompacted === true) return { status: 200, headers, body }
+  // Weak: a merge may leave other bytes between the same offsets, which mean the same.
   const kind = type === batchesType ? 'batches' : type
   headers.etag = `W/"${fetched.topicId}.${fetched.partition}.${request.offset}-${nextOffset}.${kind}"`
   headers['cache-control'] = request.topicId === undefined ? 'no-cache' : 'public, max-age=31536000, immutable'

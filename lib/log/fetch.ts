@@ -90,6 +90,7 @@ export async function fetch(
       partition: key.partition,
       startOffset: head.start,
       highWatermark: head.hw,
+      ...(isCompacted(topic, head) ? { isCompacted: true as const } : {}),
     } as const
     if (offset < head.hw) {
       const result = await readFrom(context, chunks, head, { ...request, offset }, bytesMax, recordsMax)
@@ -113,6 +114,11 @@ export async function fetch(
     woken = known !== undefined && known.hw > head.hw && !known.isDeleted ? { ...found, head: known } : undefined
     pollMs = Math.min(pollMs * 2, settings.headPollMsMax)
   }
+}
+
+function isCompacted(topic: Topic, head: Head): boolean {
+  // Of one config only: this is asked in every fetch.
+  return head.cleanedTo !== undefined || topic.configs['cleanup.policy']?.split(',').includes('compact') === true
 }
 
 export function checkOffset(head: Head, { topic, partition, offset }: FetchRequest): Refusal | undefined {

@@ -136,6 +136,8 @@ export interface Fetched {
   readonly nextOffset: Offset
   readonly startOffset: Offset
   readonly highWatermark: Offset
+  /** Key compaction may take records out of it later, or has: who keeps it, keeps what was deleted. */
+  readonly isCompacted?: true
 }
 
 export interface CreateTopicRequest {

@@ -77,6 +77,24 @@ describe('a compacted partition', () => {
     }
   })
 
+  test('is not kept by caches, which would show a value after its tombstone is gone', async () => {
+    const { put, compact, send, log } = await world()
+    await put('a=1', 'b=1')
+    const kept = async () => {
+      const described = await log.describeTopic('t')
+      assert.ok(described.ok)
+      const url = `/topics/t/partitions/0/records?offset=0&max_records=1&topic_id=${described.topic.id}`
+      const answer = await send('GET', url, { headers: { accept: 'application/vnd.kafka.binary.v2+json' } })
+      assert.equal(answer.headers.get('highwater-next-offset'), '1')
+      return [answer.headers.get('cache-control'), answer.headers.get('etag') !== null]
+    }
+    assert.deepEqual(await kept(), ['no-store', false])
+    await compact()
+    assert.ok((await log.alterConfigs('t', [{ name: 'cleanup.policy', value: 'delete' }])).ok)
+    // Nobody knows what was taken out of it before.
+    assert.deepEqual(await kept(), ['no-store', false])
+  })
+
   test('of which nothing is left is answered at once with the end, and waits from there', async () => {
     const { emptied, put, send } = await world()
     await emptied()
