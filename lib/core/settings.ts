@@ -107,7 +107,7 @@ export const settingsTable = {
     meaning: 'Bytes of an answer to a fetch that names no limit. The first batch is answered whole, however large.',
   },
   fetchBytesInFlightMax: {
-    default: 33_554_432,
+    default: 8_388_608,
     unit: 'bytes',
     min: 65_536,
     max: 17_179_869_184,
