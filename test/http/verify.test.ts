@@ -89,15 +89,15 @@ describe('/verify', () => {
     let harness: Harness | undefined
     harness = createHarness({ app: { guard: (request, need) => requireKeys(harness!.log)(request, need) } })
     assert.ok((await harness.log.createTopic({ name: 't', partitions: 1 })).ok)
-    for (const [work, status] of [
-      ['fetch', 403],
-      ['admin', 200],
+    for (const [work, refused] of [
+      ['fetch', 'AUTHORIZATION_FAILED'],
+      ['admin', null],
     ] as const) {
       const created = await harness.log.createApiKey({ name: 'test', allow: [work] })
       assert.ok(created.ok)
       const headers = { authorization: `Bearer ${created.key.token}` }
       const response = await harness.send('GET', '/verify/topics/t/partitions/0', { headers })
-      assert.equal(response.status, status, work)
+      assert.equal(response.headers.get('highwater-error'), refused, work)
     }
   })
 })
