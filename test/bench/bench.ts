@@ -5,6 +5,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { appendBench } from './append.ts'
+import { backfillTable } from './backfill.ts'
 import { coldStart, coldStartTable } from './cold-start.ts'
 import { commitsBench } from './commits.ts'
 import { compactionTable } from './compaction.ts'
@@ -64,6 +65,8 @@ if (isWanted('cold-start'))
   parts.push(
     `Functions’ bundles, and how long a fresh process takes to import one:\n\n${coldStartTable(await coldStart())}`,
   )
+// Only where it is named, too.
+if (words.includes('backfill')) parts.push(await withTempDirectory((directory) => backfillTable({ directory })))
 parts.push(
   `${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model.trim()}, ${seconds(startedMs)} s.`,
 )
