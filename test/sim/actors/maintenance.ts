@@ -240,7 +240,8 @@ function inside(
 
 export async function merger(sim: Simulation, dice: Dice): Promise<void> {
   // A merge that keeps references can name what another has replaced and deleted since: it is not for a log that deletes (decision 8).
-  const moves = sim.swarm.moves || sim.swarm.actors.upkeeper > 0
+  const { upkeeper, dozer } = sim.swarm.actors
+  const moves = sim.swarm.moves || upkeeper > 0 || dozer > 0
   while (sim.isActive) {
     const process = sim.anyProcess(dice)
     const key = someKey(sim, dice)
