@@ -118,6 +118,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
   const keys = cleaning.chance(0.3) && !without.has('compaction') ? cleaning.int(1, 6) : 0
   // Somebody else goes on meanwhile.
   const processes = isLulled ? Math.max(2, some) : some
+  const upkeeper = actor('upkeeper', isLong || keys > 0 ? 1 : 0.5, 2)
   const age = dice.derive('age')
   const blight = dice.derive('blight')
   const blighted = {
@@ -151,8 +152,8 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       merger: keys > 0 ? 0 : actor('merger', 0.55, 2),
       sweeper: moves && keys === 0 ? actor('sweeper', 0.8, 1) : 0,
       fencer: actor('fencer', 0.25, 1),
-      upkeeper: actor('upkeeper', isLong || keys > 0 ? 1 : 0.5, 2),
-      dozer: processes > 1 ? actor('dozer', 0.25, 1) : 0,
+      upkeeper,
+      dozer: processes > 1 && upkeeper > 0 ? actor('dozer', 0.25, 1) : 0,
       compactor: keys > 0 ? actor('compactor', 0.9, 2) : 0,
       topics: actor('topics', 0.25, 1),
       chaos: actor('chaos', isLong ? 1 : 0.75, 1),
