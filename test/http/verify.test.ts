@@ -95,7 +95,7 @@ describe('/verify', () => {
     ] as const) {
       const created = await harness.log.createApiKey({ name: 'test', allow: [work] })
       assert.ok(created.ok)
-      const headers = { authorization: `Bearer ${created.key.token}` }
+      const headers = { authorization: `Bearer ${created.token}` }
       const response = await harness.send('GET', '/verify/topics/t/partitions/0', { headers })
       assert.equal(response.headers.get('highwater-error'), refused, work)
     }
