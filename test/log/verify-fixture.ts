@@ -1,9 +1,17 @@
 /** Logs to verify: one that has been through everything, and hands that spoil what is stored. */
 import assert from 'node:assert/strict'
 import { MemoryMetadata, MemoryObjects } from '../../lib/adapters/memory.ts'
+import type { Head } from '../../lib/core/head.ts'
 import { tailEntriesToRoll } from '../../lib/core/head.ts'
 import type { Item, ItemKey, Json } from '../../lib/core/items.ts'
-import { rowsCollection } from '../../lib/core/items.ts'
+import {
+  candidatesCollection,
+  gravesCollection,
+  inlineCollection,
+  producersCollection,
+  rowsCollection,
+  topicsCollection,
+} from '../../lib/core/items.ts'
 import type { TopicId } from '../../lib/core/names.ts'
 import { segmentObjectKey } from '../../lib/core/names.ts'
 import type { ChunkReference } from '../../lib/core/reference.ts'
@@ -13,7 +21,7 @@ import type { Settings } from '../../lib/core/settings.ts'
 import type { Finding, VerifyCounts } from '../../lib/core/verify-rule.ts'
 import type { Log } from '../../lib/log/log.ts'
 import type { Stores, World } from '../conformance/log-fixture.ts'
-import { appended, batchOf } from '../conformance/log-fixture.ts'
+import { appended, batchOf, withLog } from '../conformance/log-fixture.ts'
 
 /** Merges at once, sweeps what is a second old. */
 export const eager: Partial<Settings> = { mergeRowsMin: 2, mergeQuietMs: 0, sweepAgeMs: 1_000, lingerMs: 0 }
@@ -74,7 +82,7 @@ export async function fill(
  * Two partitions. The first has a merged segment, rows of gathered segments and of inline chunks, a tail of both, compressed batches,
  * producers in items and in the head, and begins in the middle of a row; the second shares segments with it. Beside them a deleted topic.
  */
-export async function lived(world: World): Promise<TopicId> {
+async function lived(world: World): Promise<TopicId> {
   const { log } = world
   for (const name of ['orders', 'gone']) {
     const created = await log.createTopic({ name, partitions: 2, configs: { 'chunk.placement': 'segment' } })
@@ -102,6 +110,53 @@ export async function lived(world: World): Promise<TopicId> {
   await log.deleteTopic('gone')
   await log.settled()
   return topicIdOf(log)
+}
+
+interface Copy {
+  readonly topicId: TopicId
+  readonly heads: readonly Head[]
+  readonly items: readonly Item[]
+  readonly objects: readonly (readonly [string, Uint8Array])[]
+}
+
+let living: Promise<Copy> | undefined
+
+/** A world of its own in which `lived` has happened: it happens once, and is copied. */
+export async function withLived(body: (world: World, topicId: TopicId) => Promise<void>): Promise<void> {
+  living ??= new Promise((resolve, reject) => {
+    withLog(memoryStores, async (world) => resolve(await copyOf(world, await lived(world))), eager).catch(reject)
+  })
+  const { topicId, heads, items, objects } = await living
+  const stores = await memoryStores()
+  for (const head of heads) await stores.metadata.createHead(head)
+  for (const { key, version, value, bytes } of items)
+    await stores.metadata.write([
+      { op: 'put', key, version, value, ...(bytes === undefined ? {} : { bytes }), if: 'absent' },
+    ])
+  for (const [key, bytes] of objects) await stores.objects.create(key, [bytes])
+  await withLog(
+    async () => stores,
+    (world) => body(world, topicId),
+    eager,
+  )
+}
+
+async function copyOf({ stores: { metadata, objects } }: World, topicId: TopicId): Promise<Copy> {
+  const graves = await metadata.query(gravesCollection, { limit: 10 })
+  const heads: Head[] = []
+  const items: Item[] = [...graves]
+  for (const id of [topicId, ...graves.map(({ key }) => key.sort as TopicId)])
+    for (const partition of [0, 1]) {
+      const head = await metadata.readHead({ topicId: id, partition })
+      if (head !== undefined) heads.push(head)
+      for (const collection of [rowsCollection, inlineCollection, producersCollection])
+        items.push(...(await metadata.query(collection(id, partition), { limit: 1_000 })))
+    }
+  for (const collection of [topicsCollection, candidatesCollection, 'cluster', 'sweep'])
+    items.push(...(await metadata.query(collection, { limit: 1_000 })))
+  const entries = await objects.list('', undefined, 10_000)
+  const copies = entries.map(async ({ key }) => [key, (await objects.read(key, 0, 1 << 30))!] as const)
+  return { topicId, heads, items, objects: await Promise.all(copies) }
 }
 
 // --- Spoiling --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ import {
   fill,
   flipped,
   leftoversOf,
-  lived,
   memoryStores,
   objectOf,
   rowItems,
@@ -26,10 +25,8 @@ import {
   spoilObject,
   topicIdOf,
   verified,
+  withLived,
 } from './verify-fixture.ts'
-
-const withLived = (body: (world: World, topicId: TopicId) => Promise<void>) =>
-  withLog(memoryStores, async (world) => body(world, await lived(world)), eager)
 
 /** What the first of the findings is about, and that there is damage of no other kind. */
 async function finds(
