@@ -67,6 +67,32 @@ describe('the upkeep of the embedded server', () => {
     }
   })
 
+  it('compacts a topic that asks for it: of each key the last value stays', async () => {
+    const server = await startServer({ ...local, settings })
+    try {
+      const client = new Highwater({ url: server.url })
+      const configs = { 'cleanup.policy': 'compact', 'min.cleanable.dirty.ratio': '0' }
+      await client.admin.createTopic('latest', { partitions: 1, configs })
+      const producer = client.producer({ lingerMs: 0 })
+      for (let index = 0; index < 60; index++)
+        await producer.send({ topic: 'latest', partition: 0, key: `k${index % 3}`, value: `${index}` })
+      await producer.close()
+      const all = async () => {
+        const reader = client.reader({ topic: 'latest', partition: 0, from: 'earliest', waitMs: 0 })
+        const values: string[] = []
+        do for (const record of (await reader.poll()) ?? []) values.push(text(record.value) ?? '')
+        while ((reader.lag ?? 1) > 0)
+        await reader.return()
+        return values
+      }
+      // What is in the tail stays as it is.
+      await until('records go', async () => (await all()).length <= 30)
+      assert.deepEqual((await all()).slice(-3), ['57', '58', '59'])
+    } finally {
+      await server.close()
+    }
+  })
+
   it('begins with a round over all partitions: what an earlier process wrote is trimmed, too', async () => {
     const dataDir = join(directory, 'data')
     const first = await startServer({ ...local, dataDir, settings: { ...settings, maintainIntervalMs: 86_400_000 } })
