@@ -9,7 +9,9 @@ import type { Fault } from '../core/verify-rule.ts'
 import { producerFault, readRow } from '../core/verify-rule.ts'
 import type { Context } from './context.ts'
 
-const itemsPerQuery = 64
+const itemsPerQuery = 500
+/** That are said to be there, or more. */
+const rowsBelowMax = 64
 const producersPerQuery = 500
 /** A query answers their bytes as well. */
 const inlinePerPiece = 50
@@ -38,11 +40,11 @@ export function rowsAmong(items: readonly Item[]): Row[] {
 
 export async function findRowsBelow(context: Context, { topicId, partition, start }: Head): Promise<Fault[]> {
   if (start === 0) return []
-  const range = { to: offsetSortKey(start - 1), limit: itemsPerQuery }
+  const range = { to: offsetSortKey(start - 1), limit: rowsBelowMax }
   const collection = rowsCollection(topicId, partition)
   const items = await context.persist(() => context.metadata.query(collection, range))
   if (items.length === 0) return []
-  const count = items.length < itemsPerQuery ? `${items.length}` : `${itemsPerQuery} or more`
+  const count = items.length < rowsBelowMax ? `${items.length}` : `${rowsBelowMax} or more`
   return [{ code: 'ROW_BELOW_START', key: collection, message: `Rows below the log start: ${count}.` }]
 }
 

@@ -417,7 +417,8 @@ class Walk {
     for (let look = 1; ; look++) {
       const head = await this.#context.heads.read(this.#key)
       if (head === undefined || head.isDeleted || offset < head.start) return { kind: 'gone', from: offset }
-      const holder = await this.#holderOf(head, offset)
+      // As a reader: the nearest rows first, all of them when these led nowhere.
+      const holder = await this.#holderOf(head, offset, look === 1 ? 'near' : 'far')
       const looked = await this.#judge(head, offset, holder)
       if (looked.kind === 'fine') return looked
       const at = JSON.stringify(holder)
@@ -462,16 +463,20 @@ class Walk {
     }
   }
 
-  /** By all rows from the offset on: nothing hides the one that counts. */
-  async #holderOf(head: Head, offset: Offset): Promise<Holder> {
+  /** `far`: by all rows from the offset on, so that nothing hides the one that counts. */
+  async #holderOf(head: Head, offset: Offset, reading: 'near' | 'far'): Promise<Holder> {
     if (offset >= tailStart(head)) {
       const entry = tailEntries(head).find(({ base, end }) => base <= offset && offset < end)
       return entry === undefined ? { kind: 'nowhere', from: offset } : { kind: 'chunk', span: entry, row: undefined }
     }
     const collection = rowsCollection(head.topicId, head.partition)
-    const rows = rowsAmong(await readAll(this.#context, collection, offsetSortKey(offset)))
-    const counting = rows.filter((row) => !this.#isStale(row, head))
-    const choice = this.#context.rules.rowThatCounts(counting, offset, true, 'far')
+    const from = offsetSortKey(offset)
+    const items =
+      reading === 'far'
+        ? await readAll(this.#context, collection, from)
+        : await this.#context.persist(() => this.#context.metadata.query(collection, { from, limit: nearRowsPerQuery }))
+    const counting = rowsAmong(items).filter((row) => !this.#isStale(row, head))
+    const choice = this.#context.rules.rowThatCounts(counting, offset, true, reading)
     if (choice.kind === 'found') {
       const { row } = choice
       const span = rowSpans(row).find(({ base, end }) => base <= offset && offset < end)
@@ -479,8 +484,8 @@ class Walk {
     }
     const range = { to: offsetSortKey(Math.max(0, offset - 1)), limit: 1, reverse: true }
     const [under] = await this.#context.persist(() => this.#context.metadata.query(collection, range))
-    const from = under === undefined ? head.start : Math.max(head.start, Number(under.key.sort) + 1)
-    return { kind: 'nowhere', from: Math.min(from, offset) }
+    const first = under === undefined ? head.start : Math.max(head.start, Number(under.key.sort) + 1)
+    return { kind: 'nowhere', from: Math.min(first, offset) }
   }
 
   /** Answers where to go on. */
