@@ -9,7 +9,7 @@ import { median, quantile } from './figures.ts'
 import type { Load, Loaded } from './load.ts'
 import { createTopic, rawType } from './produce.ts'
 
-const rounds = 3
+const rounds = 5
 const readers = 32
 /** 256 MiB: more than the log keeps for readers, less than the system keeps of files. */
 const stored = { appends: 256, records: 1_018, valueBytes: 1_000 } as const
