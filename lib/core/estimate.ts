@@ -72,8 +72,8 @@ export const assumed = {
   /** As deployed: how long the table's stream gathers rows for a call, and how often the sweep is called. */
   streamWindowMs: 60_000,
   sweepIntervalMs: 21_600_000,
-  /** A line of metrics, and what each call that it tells of adds to it; calls that follow each other within so long share one. */
-  logBytesPerLine: 600,
+  /** A line of metrics with one of usage, and what each call that they tell of adds; calls that follow each other within so long share them. */
+  logBytesPerLine: 800,
   logBytesPerCall: 10,
   logHoldMs: 30_000,
   logCallsPerLineMax: 99,

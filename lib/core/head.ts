@@ -71,7 +71,7 @@ export function newHead(key: HeadKey): Head {
 /** Entries a tail may have; above, an append is refused until somebody rolled. Keeps the head's size, and so the price of every commit, bounded (D8). */
 export const tailEntriesMax = 64
 /** New entries since the last roll that make a writer roll: these, or as many as one write unit has room for. A tail swings between so many and twice as many. */
-export const tailEntriesToRoll = { min: 6, max: 10, heavy: 8 } as const
+export const tailEntriesToRoll = { min: 6, max: 10, heavy: 8, retry: 8 } as const
 /** Chunks one append command may carry: bounds the store's expression. */
 export const chunksPerAppendMax = 8
 /** Producers whose state the head itself holds. About 512 bytes with five batches each. */
@@ -340,11 +340,19 @@ export function rollableEntries(head: Head): TailEntry[] {
   return tailEntries(head).filter((entry) => entry.base < head.boundary)
 }
 
-/** Is it time to roll? */
-export function wantsRoll(head: Head): boolean {
+/**
+ * Is it time to roll?
+ *
+ * @param added entries that a commit just added: then only the commit that comes to the number rolls, and where its writer died, one that is
+ * `retry` entries later. A roll takes as long as some commits, and each of these would begin another one. @default no matter who
+ */
+export function wantsRoll(head: Head, added = Number.POSITIVE_INFINITY): boolean {
   let fresh = 0
   for (const base of Object.values(head.tail) as Offset[]) if (base >= head.boundary) fresh++
-  return fresh >= tailEntriesToRoll.min && fresh >= entriesToRoll(head)
+  if (fresh < tailEntriesToRoll.min) return false
+  const { retry } = tailEntriesToRoll
+  const over = fresh - entriesToRoll(head)
+  return over >= 0 && (over < added || Math.floor(over / retry) > Math.floor((over - added) / retry))
 }
 
 /**

@@ -181,9 +181,9 @@ async function commitGroup<Unit extends CommitUnit>(
     )
 }
 
-function noteCommit(context: Context, head: Head): void {
+function noteCommit(context: Context, head: Head, added: number): void {
   context.heads.note(head)
-  if (wantsRoll(head)) context.beside(() => rollPartition(context, head, head))
+  if (wantsRoll(head, added)) context.beside(() => rollPartition(context, head, head))
 }
 
 /** Settles the units whose reference is in the tail, and after an unknown outcome those that the rows tell of (C1). */

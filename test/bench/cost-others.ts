@@ -50,7 +50,7 @@ export const others: readonly Other[] = [
   {
     name: 'WarpStream Dev',
     source:
-      '0.0345 per 15 minutes, 0.01 per GiB written, 0.01 per GiB-month kept, uncompressed. From a public catalogue of price lists that says it was not verified. The agents and S3, which the user pays besides, are not in it.',
+      '0.0345 per 15 minutes, 0.01 per GiB written, 0.01 per GiB-month kept, uncompressed. What is counted is in WarpStream’s documentation; the rates are from a public catalogue of price lists that says it was not verified. The agents and S3, which the user pays besides, are not in it.',
     usd: (asked) => 0.0345 * 4 * hoursPerMonth + 0.01 * gbIn(asked) + 0.01 * gbStored(asked),
   },
   {

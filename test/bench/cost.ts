@@ -295,6 +295,8 @@ const parts: Readonly<Record<string, () => string | Promise<string>>> = {
 }
 let text = await readFile(page, 'utf8')
 for (const [name, make] of Object.entries(parts)) {
+  // Who asks for some loads does not ask how the log grows.
+  if (words.length > 0 && name === 'scale') continue
   const made = await make()
   console.log(`\n${name}\n\n${made}`)
   const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`]

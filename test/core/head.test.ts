@@ -231,12 +231,25 @@ describe('an idempotent append', () => {
 })
 
 describe('a roll', () => {
-  const { min, max, heavy } = tailEntriesToRoll
+  const { min, max, heavy, retry } = tailEntriesToRoll
 
   test(`is due at ${max} commits since the last one`, () => {
     assert.ok(!wantsRoll(withTail(max - 1)))
     assert.ok(wantsRoll(withTail(max)))
     assert.ok(wantsRoll(withTail(max + 1)))
+  })
+
+  test('is begun by the commit that comes to that number alone, and again some entries later, should its writer have died', () => {
+    const begun = (added: number) =>
+      Array.from({ length: max + 2 * retry + 1 }, (_, entries) => entries).filter((entries) =>
+        wantsRoll(withTail(entries), added),
+      )
+    assert.deepEqual(begun(1), [max, max + retry, max + 2 * retry])
+    // Of four entries at once, each of these may be the last.
+    assert.deepEqual(
+      begun(4).slice(0, 8),
+      [0, 1, 2, 3, retry, retry + 1, retry + 2, retry + 3].map((more) => max + more),
+    )
   })
 
   test(`is due earlier, from ${min} on, where producers or a lease leave less room for a tail in one write unit`, () => {

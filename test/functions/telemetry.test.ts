@@ -271,7 +271,9 @@ test('lines are as long as estimates of what they cost assume', () => {
   assert.equal(assumed.logHoldMs, holdMsMax)
   for (const gapMs of [100, 1_000, holdMsMax]) {
     const count = 600
-    const bytes = calls(count, gapMs).written.reduce((sum, line) => sum + line.length + 1, 0)
+    const asking = (_: number, { meter }: Telemetry) =>
+      meter.count('metadata.updateHead', { requests: 1, bytes: 900, writeUnits: 1 })
+    const bytes = calls(count, gapMs, asking).written.reduce((sum, line) => sum + line.length + 1, 0)
     const ratio = logBytesPerCall(1_000 / gapMs, 1) / (bytes / count)
     assert.ok(ratio > 0.9 && ratio < 1.3, `a call every ${gapMs} ms: ${bytes / count} bytes, ${ratio}`)
   }
