@@ -129,7 +129,7 @@ async function commitGroup<Unit extends CommitUnit>(
       const answer = await context.metadata.updateHead(key, plan.command, plan.also)
       if (answer.applied) {
         if (answer.head === undefined) context.heads.forget(key)
-        else noteCommit(context, answer.head)
+        else noteCommit(context, answer.head, plan.command.chunks.length)
         let base = plan.command.expectedHw
         for (const unit of [...open]) {
           const given: Offset | undefined = answer.head?.tail[unit.ref] ?? base
