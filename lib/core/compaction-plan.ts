@@ -71,6 +71,7 @@ export interface CompactionPlan {
   readonly dirtyStart: Offset
   /** What is below is clean afterwards. Equal to the head's `cleanedTo`: nothing new, but tombstones are due. */
   readonly end: Offset
+  /** Of all rows that may be taken, also of those beyond the end, which the map has no room for. */
   readonly dirtyBytes: number
   /** Another pass did part of it. */
   readonly isResumed: boolean
@@ -100,10 +101,10 @@ export function planCompaction(
     if (resumeEnd > cleanedTo && row.first >= resumeEnd) break
     if (isYoung(row, policy, nowMs)) break
     offsets += rowEnd - Math.max(row.first, dirtyStart)
-    if (end > cleanedTo && offsets > policy.keysMax) break
     dirtyBytes += rowBytes(row)
+    const hasRoom = end <= cleanedTo || offsets <= policy.keysMax
     // Not where the next row covers the end of this one: below the end lie whole rows.
-    if (rowEnd === row.last + 1) end = rowEnd
+    if (hasRoom && rowEnd === row.last + 1) end = rowEnd
   }
   return { dirtyStart, end, dirtyBytes, isResumed: resumeEnd > cleanedTo && end > cleanedTo }
 }

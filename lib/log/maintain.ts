@@ -17,6 +17,8 @@ import { sweepInline } from './sweep.ts'
 
 /** Merges of one partition in one round: a backlog does not keep the others waiting. */
 const mergesPerRound = 8
+/** Passes of compaction, likewise. */
+const passesPerRound = 8
 
 /** Merges until nothing more is worth it, or a round's share is done. Answers how many rows became others. */
 export async function mergeBacklog(
@@ -70,11 +72,20 @@ export async function maintainPartition(
     retainPartition(context, key, retentionOf(config)),
   )
   const rowsMerged = await mergeBacklog(engine, key, config, signal)
-  if (config.cleanupPolicy.isCompact && !signal.aborted)
-    await context.within({ operation: 'compaction', topicId: topic.id }, () =>
-      compactPartition(context, engine.chunks, key, config, signal),
-    )
+  if (config.cleanupPolicy.isCompact)
+    await context.within({ operation: 'compaction', topicId: topic.id }, () => compact(engine, key, config, signal))
   return { forgotten, rowsRemoved, rowsMerged }
+}
+
+/** A backlog of more keys than a pass has room for takes several. */
+async function compact(
+  { context, chunks }: Engine,
+  key: HeadKey,
+  config: EffectiveConfig,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let passes = 0; passes < passesPerRound && !signal.aborted; passes++)
+    if ((await compactPartition(context, chunks, key, config, signal)) === undefined) return
 }
 
 /**

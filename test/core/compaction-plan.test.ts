@@ -186,6 +186,14 @@ describe('a pass is worth it', () => {
     assert.equal(isWorth(rows, 10, { ...nothing, cleanBytes: 901 }, { minDirtyRatio: 0.1 }), false)
   })
 
+  test('by all that is dirty, though the map has room for a part of it', () => {
+    const many = Array.from({ length: 10 }, (_, index) => row(10 + index * 10, 19 + index * 10))
+    const item = { ...nothing, cleanBytes: 900 }
+    assert.equal(plan(many, 10, { keysMax: 10 }).end, 20)
+    assert.equal(isWorth(many, 10, item, { keysMax: 10 }), true)
+    assert.equal(isWorth(many.slice(0, 8), 10, item, { keysMax: 10 }), false)
+  })
+
   test('not where nothing came, whatever the ratio', () => {
     assert.equal(isWorth([row(0, 9, { cleanedTo: 10 })], 10, nothing, { minDirtyRatio: 0 }), false)
     assert.equal(isWorth([], 0, nothing, { minDirtyRatio: 0 }), false)
