@@ -144,23 +144,26 @@ describe('a bucket and a table, copied under load', () => {
     try {
       // Half of it in objects, half in the table.
       await client.admin.createTopic('orders', { partitions: 2, configs: { 'chunk.placement': 'segment' } })
-      await client.admin.createTopic('small', { partitions: 2, configs: { 'chunk.placement': 'inline' } })
+      await client.admin.createTopic('small', { partitions: 1, configs: { 'chunk.placement': 'inline' } })
       const acknowledged: Record<string, string[]> = {}
       let isOver = false
-      const producing = ['orders', 'small'].flatMap((topic) =>
-        [0, 1].map(async (partition) => {
-          const producer = client.producer({ lingerMs: 0 })
-          const values: string[] = []
-          acknowledged[`${topic}/${partition}`] = values
-          while (!isOver) {
-            const value = `${topic}/${partition}/${values.length}`
-            const { offset } = await producer.send({ topic, partition, value })
-            assert.equal(offset, values.push(value) - 1)
-            await new Promise((resolve) => setTimeout(resolve, 10))
-          }
-          await producer.close()
-        }),
-      )
+      const places = [
+        ['orders', 0],
+        ['orders', 1],
+        ['small', 0],
+      ] as const
+      const producing = places.map(async ([topic, partition]) => {
+        const producer = client.producer({ lingerMs: 0 })
+        const values: string[] = []
+        acknowledged[`${topic}/${partition}`] = values
+        while (!isOver) {
+          const value = `${topic}/${partition}/${values.length}`
+          const { offset } = await producer.send({ topic, partition, value })
+          assert.equal(offset, values.push(value) - 1)
+          await new Promise((resolve) => setTimeout(resolve, 10))
+        }
+        await producer.close()
+      })
       const lengths = () => Object.values(acknowledged).map(({ length }) => length)
       const grown = async (count: number) => {
         const from = lengths()
@@ -170,7 +173,7 @@ describe('a bucket and a table, copied under load', () => {
       let swept = 0
       /** Beside the producers: merges what there is, and deletes what that left. */
       const upkeep = async () => {
-        for (const topic of ['orders', 'small']) for (const partition of [0, 1]) await log.merge(topic, partition)
+        for (const [topic, partition] of places) await log.merge(topic, partition)
         const done = await log.sweep()
         if (done.ok) swept += done.deleted.length
       }
