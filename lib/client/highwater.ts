@@ -128,6 +128,7 @@ function lowerCased(headers: Readonly<Record<string, string>> = {}): Record<stri
 }
 
 export type { ApiKey, Work } from '../core/api-key.ts'
+export type { CostOfStorage, CostOfUse, CostReport, Priced } from '../core/cost-report.ts'
 export type { Finding, VerifiedLeftovers, VerifiedPiece, VerifiedTopics } from '../core/verify-rule.ts'
 export type { Admin, CreatedApiKey, CreateTopicOptions, TopicConfig, TopicDescription, TopicSummary } from './admin.ts'
 export type { ClientCodec, ClientCodecs } from './compression.ts'
