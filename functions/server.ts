@@ -3,6 +3,7 @@
 import { setFlagsFromString } from 'node:v8'
 import type { ServiceOptions } from '../lib/adapters/aws/aws-client.ts'
 import { nativeCodecs } from '../lib/adapters/codecs-native.ts'
+import { takeIntoUse } from '../lib/adapters/local/backup.ts'
 import { type DataDirectory, openDataDirectory } from '../lib/adapters/local/data-directory.ts'
 import { MemoryMetadata, MemoryObjects } from '../lib/adapters/memory.ts'
 import { meteredMetadata, meteredObjects } from '../lib/adapters/metered.ts'
@@ -78,6 +79,7 @@ export async function startServer(options: StartOptions): Promise<Started> {
   countBatchesAsHeap()
 
   const stores = await storesOf(options)
+  if (aws === undefined && dataDir !== undefined) await takeIntoUse(dataDir)
   const meter = new TaggedMeter({ now: systemClock.now })
   const metrics = new ServerMetrics(meter, () => log.underWay())
   const log = createLog(

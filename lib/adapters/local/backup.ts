@@ -55,6 +55,11 @@ export async function backUpDataDirectory(from: string, to: string): Promise<Bac
   }
 }
 
+/** A server works on it from now on: it is nobody's backup any more, and no other is written over it. */
+export async function takeIntoUse(directory: string): Promise<void> {
+  await rm(join(directory, marker), { force: true })
+}
+
 /** Empty, or a backup already: nobody's log is written over. */
 async function makeTarget(target: string, said: string): Promise<void> {
   await mkdir(target, { recursive: true })

@@ -5,6 +5,7 @@
  *     lock             held by the process that has the directory open
  *     metadata.db      heads and items (metadata.ts), with SQLite's metadata.db-wal and -shm beside it
  *     objects/         segments (objects.ts)
+ *     backup.json      in a backup that no server has worked on since (backup.ts)
  */
 import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
