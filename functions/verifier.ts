@@ -19,12 +19,22 @@ export async function openVerifier(place: VerifyPlace, endpoint: string | undefi
   const ports = { objects, metadata, clock: systemClock, random: systemRandom, codecs: nativeCodecs }
   const log = createPartOfLog(ports, {}, [verifyPart])
   return {
-    topics: (after) => log.verifyTopics(after),
-    partition: (topic, partition, options) => log.verifyPartition({ topic, partition, ...options }),
-    leftovers: () => log.verifyLeftovers(),
+    topics: (after) => told(() => log.verifyTopics(after)),
+    partition: (topic, partition, options) => told(() => log.verifyPartition({ topic, partition, ...options })),
+    leftovers: () => told(() => log.verifyLeftovers()),
     async close() {
       await log.close()
       await close()
     },
+  }
+}
+
+/** What a store cannot even hand out is for the user to know, not a bug of the command. */
+async function told<Answer>(work: () => Promise<Answer>) {
+  try {
+    return await work()
+  } catch (error) {
+    const message = `What is stored cannot be read: ${error instanceof Error ? error.message : error}`
+    return { ok: false, code: 'INTERNAL', message } as const
   }
 }

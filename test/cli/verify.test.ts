@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { cp, mkdtemp, readdir, readFile, rm, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, it } from 'node:test'
 import { startServer } from '../../functions/server.ts'
 import { openVerifier } from '../../functions/verifier.ts'
@@ -98,6 +99,17 @@ describe('highwater verify, on a data directory', () => {
     const json = JSON.parse((await verify(spoilt, '--json')).stdout) as { damage: number; findings: object[] }
     assert.deepEqual([json.damage, json.findings.length], [2, 2])
     await rm(spoilt, { recursive: true })
+  })
+
+  it('says what cannot even be read: 2', async () => {
+    const broken = join(directory, 'broken')
+    await cp(data, broken, { recursive: true })
+    const database = new DatabaseSync(join(broken, 'metadata.db'))
+    database.exec("UPDATE heads SET value = 'nonsense'")
+    database.close()
+    const { code, stderr } = await verify(broken)
+    assert.equal(code, 2)
+    assert.match(stderr, /^highwater: What is stored cannot be read: .*nonsense/)
   })
 
   it('makes no log where there is none, and takes none that a server has open: 2', async () => {
