@@ -4,8 +4,9 @@
  *   1. read the keys from the dirty start to the end into a map, key -> last offset;
  *   2. go over all rows below the end, *the highest first*: neighbours become one segment and one row (run.ts) without the records that the
  *      map has later ones of, and with a stamp: clean up to the end. A row from which nothing goes is only stamped;
- *   3. raise the head's `cleanedTo`, on the condition of what the pass saw: from here on rows without the stamp do not count;
- *   4. note the pass in an item, for tombstones and for the next decision whether a pass is worth it.
+ *   3. note the pass in an item, for tombstones and for the next decision whether a pass is worth it;
+ *   4. raise the head's `cleanedTo`, on the condition of what the pass saw: from here on rows without the stamp do not count, and what
+ *      the item says of this pass does.
  *
  * Stopped anywhere, readers see the same but for records that were superseded; the next pass finds the stamps and goes on to the same
  * end. Every write is conditional: what was refused ends the pass. Offsets never change, and the tail and young rows are not touched.
@@ -103,14 +104,15 @@ async function pass(
   if (left === undefined) return undefined
   const { bytesAfter: cleanBytes, firstTombstone, oldestSegment, ...counted } = left
   const isFurther = plan.end > cleanedTo
-  if (isFurther && !(await raise(context, key, cleanedTo, plan.end, oldestSegment))) return undefined
   const nowMs = clock.now()
   const ended: CompactionItem = {
     passes: isFurther ? passesAfter(passes, { to: plan.end, atMs: nowMs }, deleteRetentionMs, nowMs) : passes,
     cleanBytes,
     ...(firstTombstone === undefined ? {} : { firstTombstone }),
   }
-  await remember(context, key, ended, version)
+  // Before the head, so that whoever raises it has said so, and has left out those who did not.
+  if ((await remember(context, key, ended, version)) === undefined) return undefined
+  if (isFurther && !(await raise(context, key, cleanedTo, plan.end, oldestSegment))) return undefined
   context.observe?.count('compactions', 1)
   context.observe?.count('recordsCompacted', left.recordsRemoved, key.topicId)
   return { cleanedTo: plan.end, bytesAfter: cleanBytes, ...counted }
@@ -128,7 +130,11 @@ async function lookAt(context: Context, key: HeadKey): Promise<Looked | undefine
   const head = await context.heads.read(key)
   if (head === undefined || head.isDeleted || tailStart(head) <= head.start) return undefined
   const stored = await context.persist(() => context.metadata.get(compactionKey(key.topicId, key.partition)))
-  return { head, known: stored?.value as unknown as CompactionItem | undefined, version: stored?.version }
+  if (stored === undefined) return { head, known: undefined, version: undefined }
+  const item = stored.value as unknown as CompactionItem
+  // Who said so and did not raise the head did not come to its end.
+  const passes = item.passes.filter(({ to }) => to <= (head.cleanedTo ?? 0))
+  return { head, known: { ...item, passes }, version: stored.version }
 }
 
 /** Is there anything clean above the log start? What passes remember of it is right then. */

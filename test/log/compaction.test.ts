@@ -248,16 +248,37 @@ async function lateRow(rules: Partial<LogRules> = {}): Promise<void> {
   await partition.check()
 }
 
+/** The process ends when the head says that the pass is done: its tombstones still go in time, though nothing is written any more. */
+async function endedAtTheHead(): Promise<void> {
+  const partition = await prepared({})
+  const process = stopping(partition.stores, 'clean', 'after')
+  process.begin()
+  const stopped = await partition.open(process.seen).compact(topic, 0)
+  assert.ok(!stopped.ok && process.isStopped())
+  const tombstones = async () => (await partition.read()).filter((offset) => partition.appended[offset]?.value === null)
+  await partition.compactAll()
+  assert.ok((await tombstones()).length > 0)
+  partition.clock.advance(1_001)
+  await partition.compactAll()
+  await partition.check()
+  assert.deepEqual(await tombstones(), [])
+}
+
 /** Between the rows of a pass and its write to the head comes another pass, which may take tombstones and nothing else. */
 async function tombstonesMeanwhile(): Promise<void> {
   const partition = await prepared({})
+  const configure = async (configs: Record<string, string>) => {
+    const changes = Object.entries(configs).map(([name, value]) => ({ name, value }))
+    assert.ok((await partition.log.alterConfigs(topic, changes)).ok)
+  }
+  await configure({ 'delete.retention.ms': '100000' })
   const process = stopping(partition.stores, 'clean', 'late')
   const log = partition.open(process.seen)
   process.begin()
   const stopped = await log.compact(topic, 0)
   assert.ok(!stopped.ok && process.isStopped())
-  const change = { name: 'min.compaction.lag.ms', value: '100000000' }
-  assert.ok((await partition.log.alterConfigs(topic, [change])).ok)
+  // Now the tombstones of before are due, and nothing else may be taken.
+  await configure({ 'delete.retention.ms': '1000', 'min.compaction.lag.ms': '100000000' })
   const before = await partition.stores.metadata.readHead(partition.key)
   const other = await partition.open().compact(topic, 0)
   assert.ok(other.ok && other.pass?.cleanedTo === before?.cleanedTo)
@@ -278,6 +299,8 @@ describe('a compacted partition', () => {
 
   test('is what it was where the end of a pass comes late, after another pass that took tombstones only', () =>
     tombstonesMeanwhile())
+
+  test('loses its tombstones in time, also where the process ended that cleaned before them', () => endedAtTheHead())
 
   test('is cleaned by several passes where each is told to stop, and none does again what another has done', async () => {
     const partition = await prepared({})
