@@ -170,7 +170,9 @@ export function apiSuite(called: () => Caller): void {
 
     test('takes a body of 4 MiB, and refuses one byte more', async () => {
       // Kept as it is sent.
-      await called().client().admin.createTopic('large', { configs: { 'merge.compression.type': 'producer' } })
+      await called()
+        .client()
+        .admin.createTopic('large', { configs: { 'merge.compression.type': 'producer' } })
       const headers = { 'content-type': batchesType }
       const parts = 4
       const whole = sized(bodyBytesMax / parts)
