@@ -262,9 +262,6 @@ export const mutations: { readonly [name: string]: Mutation } = {
     },
   },
 
-  /** K2. A row that a frozen roll or merge puts again brings back what its key's tombstone has deleted. */
-  'rows that come back after a compaction': { rules: { isStaleRow: () => false } },
-
   /** The sweep's fence is raised and nobody minds (D6). */
   'no fence': { decide: appendsWith(() => ({ minSegment: '' })) },
 

@@ -153,7 +153,7 @@ async function begin(sim: Simulation, mutation: Mutation, decide: typeof decideH
   const { swarm, dice, world, truth } = sim
   const again = dice.derive('again')
   sim.areFaultsOn = false
-  sim.metadata = watchedMetadata(truth, world, {
+  const watched = watchedMetadata(truth, world, {
     decide,
     changeWrites: mutation.changeWrites,
     firstOffset: swarm.firstOffset,
@@ -162,6 +162,8 @@ async function begin(sim: Simulation, mutation: Mutation, decide: typeof decideH
         ? { afterMs: again.scattered(100, swarm.lateMs[1]), all: again.chance(0.5) }
         : undefined,
   })
+  sim.metadata = watched.metadata
+  sim.rollsAgain = watched.rollsAgain
   const objects =
     swarm.objects === 'disk'
       ? await diskObjects(world, dice.derive('disk'), swarm.diskFaults, mutation.drops)

@@ -29,6 +29,12 @@ export interface Slot {
   starts: number
 }
 
+interface Doze {
+  readonly call: string
+  readonly durationMs: number
+  readonly waking: (() => void) | undefined
+}
+
 export const startMs = 1_750_000_000_000
 
 export class Simulation {
@@ -43,6 +49,8 @@ export class Simulation {
   /** Calls that no process has answered yet. */
   readonly open = new Map<number, { readonly what: string; readonly process: Process }>()
   metadata!: Metadata
+  /** Every put of a row that was on the condition that there is none arrives once more, in this collection. */
+  rollsAgain!: (collection: string) => void
   objects!: SharedObjects
   areFaultsOn = true
   /** Do the calls fail that mostly fail at times? */
@@ -54,7 +62,7 @@ export class Simulation {
   #stops = 0
   /** Somebody who merges is asleep, and others leave the rows as they are. */
   mergersAsleep = 0
-  readonly #dozes = new Map<Process, { readonly call: string; readonly durationMs: number }>()
+  readonly #dozes = new Map<Process, Doze>()
   readonly #rules: Partial<LogRules>
   /** A mutation. */
   readonly #wrapPorts: WrapPorts
@@ -112,7 +120,7 @@ export class Simulation {
       if (doze?.call === call) {
         this.#dozes.delete(process)
         this.history.note(`${name} dozes off after ${call}`)
-        this.freeze(process, doze.durationMs)
+        this.freeze(process, doze.durationMs, doze.waking)
       }
       if (!this.isActive || call !== lull?.call || !faultDice.chance(lull.chance)) return
       this.history.note(`${name} stops after ${call}`)
@@ -136,18 +144,19 @@ export class Simulation {
     return slot.process
   }
 
-  freeze(process: Process, durationMs: number): void {
+  freeze(process: Process, durationMs: number, waking?: () => void): void {
     this.history.note(`${process.name} freezes`)
     process.freeze()
     this.world.after(durationMs, () => {
+      waking?.()
       if (process.state === 'frozen') this.history.note(`${process.name} thaws`)
       process.thaw()
     })
   }
 
   /** The process freezes when such a call of it is answered next. */
-  dozeAfter(process: Process, call: string, durationMs: number): void {
-    this.#dozes.set(process, { call, durationMs })
+  dozeAfter(process: Process, call: string, durationMs: number, waking?: () => void): void {
+    this.#dozes.set(process, { call, durationMs, waking })
   }
 
   kill(slot: Slot): void {

@@ -27,6 +27,11 @@ export interface Stores {
 /** What a process sees of the stores, over its network, as a mutation has it. */
 export type WrapPorts = (stores: Stores, world: World) => Stores
 
+export interface WatchedMetadata {
+  readonly metadata: Metadata
+  readonly rollsAgain: (collection: string) => void
+}
+
 export interface WatchOptions {
   readonly decide: typeof decideHead | undefined
   readonly changeWrites: ChangeWrites | undefined
@@ -40,7 +45,7 @@ export function watchedMetadata(
   truth: Truth,
   world: World,
   { decide, changeWrites, firstOffset, rowsAgain }: WatchOptions,
-): Metadata {
+): WatchedMetadata {
   const metadata = new MemoryMetadata(decide === undefined ? {} : { decide })
   const written = (writes: readonly ItemWrite[]) => {
     for (const write of writes) {
@@ -67,7 +72,7 @@ export function watchedMetadata(
     if (answer.applied) written(writes)
     return answer
   }
-  return {
+  const watched: Metadata = {
     readHead: (key) => metadata.readHead(key),
     async createHead(asked) {
       const head = { ...asked, hw: firstOffset, start: firstOffset, boundary: firstOffset }
@@ -91,6 +96,13 @@ export function watchedMetadata(
       return write(asked)
     },
   }
+  const rollsAgain = (collection: string) => {
+    truth.history.note(`all rolls of ${collection} come again`)
+    for (const puts of rowPuts.values())
+      for (const put of puts)
+        if (put.key.collection === collection && put.op === 'put' && put.if === 'absent') void write([put])
+  }
+  return { metadata: watched, rollsAgain }
 }
 
 export interface SharedObjects extends Objects {

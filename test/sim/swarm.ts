@@ -115,7 +115,10 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
   const lull = dice.derive('lull')
   const isLulled = lull.chance(isLong ? 0.6 : 0.35) && !without.has('lull')
   const cleaning = dice.derive('cleaning')
-  const keys = cleaning.chance(0.3) && !without.has('compaction') ? cleaning.int(1, 6) : 0
+  const pad = dice.derive('pad')
+  const isPadded = pad.chance(0.4)
+  const someKeys = isPadded ? pad.int(6, 20) : cleaning.int(1, 6)
+  const keys = cleaning.chance(0.3) && !without.has('compaction') ? someKeys : 0
   // Somebody else goes on meanwhile.
   const processes = isLulled ? Math.max(2, some) : some
   const upkeeper = actor('upkeeper', isLong || keys > 0 ? 1 : 0.5, 2)
@@ -153,7 +156,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       sweeper: moves && keys === 0 ? actor('sweeper', 0.8, 1) : 0,
       fencer: actor('fencer', 0.25, 1),
       upkeeper,
-      dozer: processes > 1 && upkeeper > 0 ? actor('dozer', 0.25, 1) : 0,
+      dozer: processes > 1 && upkeeper > 0 ? actor('dozer', keys > 0 ? 0.5 : 0.25, 1) : 0,
       compactor: keys > 0 ? actor('compactor', 0.9, 2) : 0,
       topics: actor('topics', 0.25, 1),
       chaos: actor('chaos', isLong ? 1 : 0.75, 1),
@@ -195,7 +198,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       compactionKeysMax: cleaning.pick([2, 10, 1_000_000, 1_000_000]),
       mergeRowsMin: upkeep.int(2, 4),
       mergeBytesMin: 1_024,
-      mergeBytesMax: upkeep.pick([65_536, 33_554_432]),
+      mergeBytesMax: isPadded ? 65_536 : upkeep.pick([65_536, 33_554_432]),
       mergeQuietMs: upkeep.pick([0, 0, 100, isLong ? hourMs : 2_000]),
       sweepFullIntervalMs: upkeep.pick([1_000, 60_000, dayMs, 30 * dayMs]),
       sweepAgeMs: isLong ? upkeep.pick([hourMs, 6 * hourMs, dayMs]) : upkeep.pick([1_000, 1_000, 10_000]),
@@ -212,12 +215,14 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     placement: dice.derive('placement').pick(['segment', 'segment', 'inline', 'auto'] as const),
     firstOffset: dice.derive('offsets').chance(0.15) ? 2 ** 31 - dice.derive('offsets').int(1, 60) : 0,
     keys,
-    ...(keys > 0 && cleaning.chance(0.3) ? { padBytes: cleaning.int(5_000, 20_000) } : {}),
+    ...(keys > 0 && isPadded ? { padBytes: pad.int(10_000, 25_000) } : {}),
     isUpkeepRare: upkeep.chance(0.3),
     configs: {
       ...(cleaning.chance(0.4)
         ? { 'merge.compression.type': cleaning.pick(['producer', 'producer', 'lz4', 'snappy']) }
         : {}),
+      // The added bytes are all the same: nothing would be left of them.
+      ...(keys > 0 && isPadded ? { 'merge.compression.type': 'producer' } : {}),
       ...(isLong && long.chance(0.7) ? { 'retention.ms': String(long.pick([0.5, 1, 3, 10]) * dayMs) } : {}),
       ...(upkeep.chance(0.1) ? { 'retention.bytes': String(upkeep.int(200, 5_000)) } : {}),
       ...(keys > 0

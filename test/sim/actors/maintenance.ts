@@ -338,9 +338,19 @@ export async function dozer(sim: Simulation, dice: Dice, actor: string): Promise
     const process = sim.anyProcess(dice)
     if (process?.state !== 'running') continue
     const call = dice.pick(['create', 'write candidates', 'write candidates', 'write candidates', 'query rows'])
-    sim.dozeAfter(process, call, sweepAgeMs * dice.between(1.5, 3) + 2_000)
     const isCompacting = sim.swarm.keys > 0 && dice.chance(0.5)
     const done = () => undefined
+    // Or until others have compacted what it read, and rows of before come again: it puts its own over one of them (K2).
+    const topicId = sim.truth.topics.get(topic)?.id
+    if (sim.swarm.keys > 0 && topicId !== undefined && dice.chance(0.5)) {
+      const waking = () => sim.rollsAgain(rowsCollection(topicId, partition))
+      const durationMs = dice.scattered(1_000, 600_000)
+      sim.dozeAfter(process, call, durationMs, waking)
+      void sim.call(actor, process, `merge ${topic}/${partition}`, (log) => log.merge(topic, partition), done)
+      await sim.world.sleep(durationMs)
+      continue
+    }
+    sim.dozeAfter(process, call, sweepAgeMs * dice.between(1.5, 3) + 2_000)
     if (isCompacting)
       void sim.call(actor, process, `compact ${topic}/${partition}`, (log) => log.compact(topic, partition), done)
     else void sim.call(actor, process, `merge ${topic}/${partition}`, (log) => log.merge(topic, partition), done)
