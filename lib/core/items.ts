@@ -12,7 +12,7 @@
  * | `api-keys` | key id | its creation (if absent), its revocation (by version) | never (A2) | `ApiKeyItem` (api-key.ts) |
  * | `inline/<topic id>/<partition>` | segment id | a flush that finds it cheaper than an object, if absent | when a merge has put its records into a segment, or by the sweep | `InlineItem`, with the chunk's batches as bytes |
  * | `candidates` | the newest segment id of a note, `.`, its first version | a merge, a trim or the deletion of a topic, before it removes what named the segments, if absent; the sweep, by version | when the sweep has deleted all of its segments | `CandidateItem` |
- * | `compactions` | topic id, partition in 6 digits | passes of key compaction, before the head, by version | with its topic | `CompactionItem` |
+ * | `compactions` | topic id, partition in 6 digits | passes of key compaction, after the head, by version | with its topic | `CompactionItem` |
  * | `sweep` | first character of the keys that were swept | the sweep, by version | never | `SweepItem` |
  * | `upkeep` | `round` | upkeep, by version | never | `UpkeepItem` |
  * | `groups` | group name, percent-encoded | every change of the group, with its state, by version | when the group is deleted | `GroupItem` |
@@ -176,7 +176,7 @@ export interface CandidateItem {
   }
 }
 
-/** A pass of key compaction: below `to` everything was clean at that time, if the head's `cleanedTo` has come as far. */
+/** A pass of key compaction: below `to` everything was clean at that time. */
 export interface FinishedPass {
   readonly to: Offset
   readonly atMs: EpochMs

@@ -4,9 +4,9 @@
  *   1. read the keys from the dirty start to the end into a map, key -> last offset;
  *   2. go over all rows below the end, *the highest first*: neighbours become one segment and one row (run.ts) without the records that the
  *      map has later ones of, and with a stamp: clean up to the end. A row from which nothing goes is only stamped;
- *   3. note the pass in an item, for tombstones and for the next decision whether a pass is worth it;
- *   4. raise the head's `cleanedTo`, on the condition of what the pass saw: from here on rows without the stamp do not count, and what
- *      the item says of this pass does.
+ *   3. raise the head's `cleanedTo`, on the condition of what the pass saw: from here on rows without the stamp do not count;
+ *   4. note the pass in an item, for tombstones and for the next decision whether a pass is worth it. A look that finds no note of where the
+ *      head came makes one, of now.
  *
  * Stopped anywhere, readers see the same but for records that were superseded; the next pass finds the stamps and goes on to the same
  * end. Every write is conditional: what was refused ends the pass. Offsets never change, and the tail and young rows are not touched.
@@ -22,7 +22,7 @@ import { compactionKey } from '../core/items.ts'
 import { KeyMap } from '../core/key-map.ts'
 import type { StoredRow } from '../core/merge-plan.ts'
 import { rowBytes } from '../core/merge-plan.ts'
-import type { Offset, SegmentId } from '../core/names.ts'
+import type { EpochMs, Offset, SegmentId } from '../core/names.ts'
 import type { EffectiveConfig } from '../core/topic.ts'
 import { inlineOf, noteCandidates, segmentsOf } from './candidates.ts'
 import type { Chunks } from './chunks.ts'
@@ -58,7 +58,7 @@ export async function compactPartition(
   if (seen === undefined) return undefined
   const { head, known } = seen
   // What is clean already is read only where a pass is worth it, or where nobody remembers how much it is.
-  if (known !== undefined && isPartlyClean(head)) {
+  if (known !== undefined && isPartlyClean(head) && !isForgotten(known, head)) {
     const rows = await readRows(context, head, head.cleanedTo ?? 0)
     if (planOf(context, config, head, rows, known) === undefined) return undefined
   }
@@ -82,10 +82,20 @@ async function pass(
   const cleanedTo = head.cleanedTo ?? 0
   const rows = await readRows(context, head, head.start)
   const { counting, others } = rows
-  const item: CompactionItem =
+  let item: CompactionItem =
     known !== undefined && isPartlyClean(head)
       ? known
       : { passes: [], ...known, cleanBytes: bytesBelow(counting, cleanedTo) }
+  let { version } = seen
+  const { clock, rules } = context
+  const { deleteRetentionMs } = config
+  const policy = policyOf(context, config)
+  const { dirtyStart } = planCompaction(counting, cleanedTo, policy, clock.now())
+  if (isForgotten(item, head) && dirtyStart === cleanedTo) {
+    item = noted(item, head, bytesBelow(counting, cleanedTo), deleteRetentionMs, clock.now())
+    version = await remember(context, key, item, version)
+    if (version === undefined) return undefined
+  }
   const plan = planOf(context, config, head, rows, item)
   if (plan === undefined) return undefined
   await removeOthers(context, key, others, counting)
@@ -93,26 +103,22 @@ async function pass(
   // Rows of before were put late over cleaned ones: what passes did there does not count, also if this one stops.
   const isBroken = plan.dirtyStart < cleanedTo && item.passes.some(({ to }) => to > plan.dirtyStart)
   const passes = isBroken ? passesUpTo(item.passes, plan.dirtyStart) : item.passes
-  let { version } = seen
   if (isBroken) version = await remember(context, key, { ...item, passes }, version)
   if (isBroken && version === undefined) return undefined
 
-  const { clock, rules } = context
-  const { deleteRetentionMs } = config
   const tombstonesBelow = rules.tombstonesGoBelow(passes, plan.dirtyStart, deleteRetentionMs, clock.now())
   const left = await new Pass(context, chunks, head, config, plan, tombstonesBelow, signal).run(counting)
   if (left === undefined) return undefined
   const { bytesAfter: cleanBytes, firstTombstone, oldestSegment, ...counted } = left
   const isFurther = plan.end > cleanedTo
+  if (isFurther && !(await raise(context, key, cleanedTo, plan.end, oldestSegment))) return undefined
   const nowMs = clock.now()
   const ended: CompactionItem = {
     passes: isFurther ? passesAfter(passes, { to: plan.end, atMs: nowMs }, deleteRetentionMs, nowMs) : passes,
     cleanBytes,
     ...(firstTombstone === undefined ? {} : { firstTombstone }),
   }
-  // Before the head, so that whoever raises it has said so, and has left out those who did not.
-  if ((await remember(context, key, ended, version)) === undefined) return undefined
-  if (isFurther && !(await raise(context, key, cleanedTo, plan.end, oldestSegment))) return undefined
+  await remember(context, key, ended, version)
   context.observe?.count('compactions', 1)
   context.observe?.count('recordsCompacted', left.recordsRemoved, key.topicId)
   return { cleanedTo: plan.end, bytesAfter: cleanBytes, ...counted }
@@ -131,15 +137,32 @@ async function lookAt(context: Context, key: HeadKey): Promise<Looked | undefine
   if (head === undefined || head.isDeleted || tailStart(head) <= head.start) return undefined
   const stored = await context.persist(() => context.metadata.get(compactionKey(key.topicId, key.partition)))
   if (stored === undefined) return { head, known: undefined, version: undefined }
-  const item = stored.value as unknown as CompactionItem
-  // Who said so and did not raise the head did not come to its end.
-  const passes = item.passes.filter(({ to }) => to <= (head.cleanedTo ?? 0))
-  return { head, known: { ...item, passes }, version: stored.version }
+  return { head, known: stored.value as unknown as CompactionItem, version: stored.version }
 }
 
 /** Is there anything clean above the log start? What passes remember of it is right then. */
 function isPartlyClean({ cleanedTo = 0, start }: Head): boolean {
   return cleanedTo > start
+}
+
+/** The process that brought the head here ended before it noted that. */
+function isForgotten({ passes }: CompactionItem, { cleanedTo = 0 }: Head): boolean {
+  return cleanedTo > 0 && !passes.some(({ to }) => to >= cleanedTo)
+}
+
+/** The same with the pass that nobody noted, as if it had ended now. Where it left tombstones nobody knows. */
+function noted(
+  { passes, firstTombstone }: CompactionItem,
+  { cleanedTo = 0 }: Head,
+  cleanBytes: number,
+  deleteRetentionMs: number,
+  nowMs: EpochMs,
+): CompactionItem {
+  return {
+    passes: passesAfter(passes, { to: cleanedTo, atMs: nowMs }, deleteRetentionMs, nowMs),
+    cleanBytes,
+    firstTombstone: Math.min(firstTombstone ?? cleanedTo, ...passes.map(({ to }) => to).slice(-1), cleanedTo - 1),
+  }
 }
 
 /** Undefined: not worth it. */
