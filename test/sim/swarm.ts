@@ -106,6 +106,11 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     if (own.chance(0.55) && !without.has(kind))
       rates[kind] = isStormy ? own.between(0.15, 0.5) : own.scattered(0.003, most)
   }
+  const leader = actor('leader', 0.45, 3)
+  const led = dice.derive('led')
+  // What a leader's time refused comes again when it is over (L4).
+  const isRefusedAgain = leader > 0 && led.chance(0.4) && !without.has('repeat-refused-late')
+  if (isRefusedAgain) rates['repeat-refused-late'] = led.between(0.3, 0.9)
   const own = dice.derive('settings')
   const moves = own.chance(0.6)
   const some = own.int(1, 4)
@@ -145,7 +150,7 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
       sleeper: actor('sleeper', 0.4, 2),
       keyed: actor('keyed', 0.4, 2),
       conditional: actor('conditional', 0.4, 2),
-      leader: actor('leader', 0.45, 3),
+      leader,
       reader: actor('reader', 0.8, 2),
       seeker: actor('seeker', 0.5, 1),
       roller: actor('roller', 0.6, 2),
@@ -181,7 +186,10 @@ export function swarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), ef
     freezeMs: [2_000, isLong ? 5 * dayMs : 2 * hourMs],
     quietMs: isLong ? [60_000, 15 * dayMs] : [1_000, 3 * hourMs],
     latencyMs: [own.between(0, 2), own.scattered(2, 40)],
-    lateMs: [own.pick([5, 100]), own.pick([2_000, 3 * hourMs, isLong ? 5 * dayMs : 3 * hourMs])],
+    lateMs: [
+      own.pick([5, 100]),
+      isRefusedAgain ? 5_000 : own.pick([2_000, 3 * hourMs, isLong ? 5 * dayMs : 3 * hourMs]),
+    ],
     hangMs: [10_000, isLong ? 2 * dayMs : hourMs],
     skewMs: own.chance(0.5) ? own.scattered(10, 600_000) : 0,
     settings: {
