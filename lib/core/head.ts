@@ -360,19 +360,31 @@ export function wantsRoll(head: Head, added = Number.POSITIVE_INFINITY): boolean
  * within one write unit. A head that is heavy without them takes two in any case.
  */
 function entriesToRoll(head: Head): number {
-  let entryBytes = 0
-  for (const ref in head.tail) entryBytes = Math.max(entryBytes, ref.length + tailEntryBytes)
+  let referenceLength = 0
+  for (const ref in head.tail) referenceLength = Math.max(referenceLength, ref.length)
+  const entryBytes = referenceLength + tailEntryBytes(head)
   const fit = Math.floor((writeUnitBytes - headBytesWithoutTail(head)) / (2 * entryBytes))
   const { min, max, heavy } = tailEntriesToRoll
   return fit < min ? heavy : Math.min(fit, max)
 }
 
 /** Of an entry of the tail, beside its reference: a base offset, and what a map adds. */
-export const tailEntryBytes = 8
+export function tailEntryBytes({ hw }: Head): number {
+  return numberBytes(hw) + 1
+}
 
 /** At least as much as the stored head has beside its tail, as DynamoDB counts it, and little more. */
-export function headBytesWithoutTail({ producers, lease }: Head): number {
-  let bytes = 205
+export function headBytesWithoutTail(head: Head): number {
+  const { partition, hw, start, boundary, rolls, producerFloor, leaseEpoch, cleanedTo, producers, lease } = head
+  // Names, the key but for the partition, a fence.
+  let bytes = 147 + `${partition}`.length
+  for (const number of [hw, start, boundary, rolls, producerFloor, leaseEpoch]) bytes += numberBytes(number)
+  if (cleanedTo !== undefined) bytes += 9 + numberBytes(cleanedTo)
   for (const key in producers) bytes += 2 * key.length + 20 + 22 * (producers[key as ProducerKey]?.batches.length ?? 0)
   return lease === undefined ? bytes : bytes + 55 + lease.owner.length
+}
+
+/** Two digits to a byte, and one more. */
+function numberBytes(number: number): number {
+  return 1 + Math.ceil(`${number}`.length / 2)
 }

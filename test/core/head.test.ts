@@ -267,9 +267,9 @@ describe('a roll', () => {
     const lease = { owner: 'x'.repeat(36), epoch: 1, untilMs: 1, isExclusive: false }
     assert.deepEqual(
       [0, 1, 2].map((producers) => entriesOf(producers)),
-      [max, 9, 7],
+      [max, max, 9],
     )
-    assert.equal(entriesOf(2, lease), min)
+    assert.equal(entriesOf(3, lease), min)
     assert.equal(entriesOf(4, lease), heavy, 'two units in any case')
   })
 
