@@ -24,8 +24,10 @@ import { type Cloud, startCloud, whyNoStack } from './cloud/cloud.ts'
 import { accessKeyOf, bootstrap, deploy, type Stack } from './cloud/stack.ts'
 import { UnitReckoner } from './cloud/units.ts'
 
-const requests = Number(process.env.REQUESTS ?? 2_000)
 const partitions = 50
+/** Fewer would hardly fill a tail, and no row would come of it. */
+const requestsMin = 30 * partitions
+const requests = Math.max(requestsMin, Number(process.env.REQUESTS ?? 2_000))
 const inFlight = 12
 const readers = 2
 const topic = 'merges'
