@@ -320,6 +320,11 @@ class Fetching {
       const read = readBatchHeader(batch)
       if (!read.ok) throw new Error(`a batch was damaged after it was checked: ${read.message}`)
       const end = read.header.baseOffset + read.header.lastOffsetDelta + 1
+      // A merge was faster than the second read, and its batch begins inside what the first one brought: the next request gets it first.
+      if (lane.batches.length > 0 && read.header.baseOffset < lane.nextOffset) {
+        lane.isFull = true
+        return
+      }
       lane.batches.push(batch)
       this.#bytes += batch.byteLength
       this.#records += Math.min(read.header.recordCount, end - lane.nextOffset)

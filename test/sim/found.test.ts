@@ -247,6 +247,11 @@ describe('a reader', () => {
     )
     assert.equal(nextOffset, 2)
     assert.equal((await must(then!)).nextOffset, 4)
+    // Nor does one of many partitions, which reads more than once.
+    const asked = [{ topic: 't', partition: 0, offset: 0 }]
+    const [many] = (await must(log.fetchMany({ partitions: asked }))).partitions
+    assert.ok(many?.ok)
+    assert.deepEqual([many.batches.length, many.nextOffset], [2, 2])
   })
 
   it('that is overtaken by delete-records and a merge is told so, and skips nothing (seed 1697926536, D3)', async () => {

@@ -264,7 +264,8 @@ const lullsOfUpkeep = [
 
 /** A world of groups: a log that is written to now and then, and members that read it. */
 export function groupSwarmOf(dice: Dice, without: ReadonlySet<string> = new Set(), effort?: number): Swarm {
-  const log = swarmOf(dice, without, effort)
+  // Members ask all the time: a month of it would be too much.
+  const log = swarmOf(dice, new Set([...without, 'long', 'lull', 'compaction']), effort)
   const own = dice.derive('groups')
   const actor = (kind: ActorKind, probability: number, least: number, most: number): number =>
     dice.derive(kind).chance(probability) && !without.has(kind) ? dice.derive(`${kind} count`).int(least, most) : 0
