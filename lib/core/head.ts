@@ -365,7 +365,12 @@ function entriesToRoll(head: Head): number {
   const entryBytes = referenceLength + tailEntryBytes(head)
   const fit = Math.floor((writeUnitBytes - headBytesWithoutTail(head)) / (2 * entryBytes))
   const { min, max, heavy } = tailEntriesToRoll
-  return fit < min ? heavy : Math.min(fit, max)
+  if (fit < min) return heavy
+  // What came while the last roll was under way is there in addition, and as much will come again.
+  let old = 0
+  for (const base of Object.values(head.tail) as Offset[]) if (base < head.boundary) old++
+  const most = Math.min(fit, max)
+  return Math.max(min, most - Math.max(0, old - most))
 }
 
 /** Of an entry of the tail, beside its reference: a base offset, and what a map adds. */

@@ -239,6 +239,14 @@ describe('a roll', () => {
     assert.ok(wantsRoll(withTail(max + 1)))
   })
 
+  test('is due earlier by what came while the last one was under way: as much will come again', () => {
+    const entriesOf = (old: number) =>
+      Array.from({ length: 20 }, (_, entries) => entries).find((entries) =>
+        wantsRoll({ ...withTail(old + entries), boundary: old }),
+      )
+    assert.deepEqual([0, max, max + 1, max + 2, max + 9].map(entriesOf), [max, max, max - 1, max - 2, min])
+  })
+
   test('is begun by the commit that comes to that number alone, and again some entries later, should its writer have died', () => {
     const begun = (added: number) =>
       Array.from({ length: max + 2 * retry + 1 }, (_, entries) => entries).filter((entries) =>
