@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { Writable } from 'node:stream'
 import { describe, it } from 'node:test'
 import { createTerminal } from './terminal.ts'
@@ -103,7 +104,9 @@ describe('highwater consume', () => {
 
   it('fetches no faster than its reader reads', async () => {
     const { begin, run, fetch } = await world()
-    await run('produce -t t -p 1', `${'x'.repeat(500_000)}\n`.repeat(20))
+    // What cannot be compressed: twenty records would be one fetch.
+    const line = () => randomBytes(375_000).toString('base64')
+    await run('produce -t t -p 1', Array.from({ length: 20 }, () => `${line()}\n`).join(''))
     let release: (() => void) | undefined
     let fetches = 0
     const slow = new Writable({
