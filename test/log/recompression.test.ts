@@ -181,8 +181,8 @@ test('a merge lets others have their turn after each mebibyte that it compressed
     memory,
     async ({ log, clock }) => {
       assert.ok((await log.createTopic({ name: 'events', configs: { 'chunk.placement': 'segment' } })).ok)
-      const record = { timestampMs: t0, key: null, value: new Uint8Array(200_000).fill(7) }
-      for (let number = 0; number < 40; number++) {
+      const record = { timestampMs: t0, key: null, value: new Uint8Array(100_000).fill(7) }
+      for (let number = 0; number < 80; number++) {
         const batches = encodeBatch({ records: [record], compression: 'none' }, nodeCodecs)
         assert.ok((await log.append({ topic: 'events', partition: 0, batches })).ok)
       }
