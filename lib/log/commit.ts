@@ -183,6 +183,7 @@ async function commitGroup<Unit extends CommitUnit>(
 
 function noteCommit(context: Context, head: Head, added: number): void {
   context.heads.note(head)
+  context.noteCommit(head)
   if (wantsRoll(head, added)) context.beside(() => rollPartition(context, head, head))
 }
 

@@ -75,7 +75,7 @@ export class Context implements LogPorts {
    * more, and what is left out the round of upkeep finds.
    */
   readonly rolled = new Map<string, HeadKey>()
-  /** The same, for as long as they are looked after more often than all others. */
+  /** Partitions that this process wrote to, for as long as they are looked after more often than all others. */
   readonly lookedAfter = new RolledPartitions(rolledMax)
   /** What merges hold in memory at the same time: as much as one of the largest. */
   readonly merging: ByteLimit
@@ -133,6 +133,11 @@ export class Context implements LogPorts {
   /** Tells of a bug, or of damage, that nobody waits for. */
   report(bug: unknown): void {
     this.#report(bug)
+  }
+
+  /** Something was committed by this process: perhaps so seldom that nobody ever rolls it, but upkeep. */
+  noteCommit(key: HeadKey): void {
+    this.lookedAfter.note(key, 0, this.clock.now())
   }
 
   /** The tail of a partition was rolled into a row by this process. */

@@ -1,5 +1,5 @@
 /**
- * Partitions that rows came to, as this process knows: by its own rolls, or by the table's stream. They are looked after while they are
+ * Partitions that rows, or records, came to, as this process knows: by its own commits and rolls, or by the table's stream. They are looked after while they are
  * written to, and for a time afterwards; all others wait for the round over everything (rounds.ts). What is forgotten here, or never
  * known, costs only time.
  */

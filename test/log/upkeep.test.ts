@@ -176,7 +176,20 @@ describe('the round of upkeep', () => {
     }))
 })
 
-describe('partitions that this process wrote rows of', () => {
+describe('partitions that this process wrote to', () => {
+  test('are rolled, trimmed and compacted with its calls, also where a few records never came to a row', () =>
+    within({ tailAgeMsMax: minuteMs }, async (world) => {
+      const { log, another, clock } = world
+      await createTopic(log, 2, { 'retention.ms': String(5 * minuteMs) })
+      await maintained(log)
+      await fill(world, 3)
+      clock.advance(10 * minuteMs)
+      assert.equal((await maintained(another())).partitions, 0)
+      assert.equal((await maintained(log)).partitions, 1)
+      assert.equal((await maintained(log)).partitions, 1)
+      assert.equal(await startOf(log), 3)
+    }))
+
   test('are trimmed with every call, while all others wait for the round', () =>
     within({}, async (world) => {
       const { log, another, clock } = world
