@@ -10,7 +10,7 @@ import { meteredMetadata, meteredObjects } from '../lib/adapters/metered.ts'
 import { systemClock, systemRandom } from '../lib/adapters/system.ts'
 import { TaggedMeter } from '../lib/adapters/tagged-meter.ts'
 import { costReportOf } from '../lib/core/cost-report.ts'
-import { parseSettings, type Settings } from '../lib/core/settings.ts'
+import { parseSettings, type Settings, settingsTable } from '../lib/core/settings.ts'
 import { createApp } from '../lib/http/app.ts'
 import { allRoutes } from '../lib/http/faces.ts'
 import { requireKeys } from '../lib/http/key-guard.ts'
@@ -73,7 +73,13 @@ function countBatchesAsHeap(): void {
 /** @throws StartError: wrong settings, a data directory or a port that cannot be had */
 export async function startServer(options: StartOptions): Promise<Started> {
   const { host, port, dataDir, aws, cors, publicUrl, logger } = options
-  const parsed = parseSettings({ ...options.settings, isSoleProcess: aws === undefined })
+  const isLocal = aws === undefined
+  const parsed = parseSettings({
+    // Here nobody pays for what a merge moves: compression is its work, not the append's.
+    ...(isLocal ? { largeChunkBytesMin: settingsTable.largeChunkBytesMin.max } : {}),
+    ...options.settings,
+    isSoleProcess: isLocal,
+  })
   if (!parsed.ok) throw new StartError(parsed.message)
   const { settings } = parsed
   countBatchesAsHeap()

@@ -184,7 +184,7 @@ export const settingsTable = {
     min: 1,
     max: 1_073_741_824,
     meaning:
-      'What was appended in one piece of so many bytes is large: compressed on its way in, if merge.compression.type says so and its beginning can be, and not merged, since that would move it for nothing.',
+      'What was appended in one piece of so many bytes is large: compressed on its way in, if merge.compression.type says so and its beginning can be, and not merged, since that would move it for nothing. A server on a data directory has no such size unless it is set.',
   },
   mergeBytesMin: {
     default: 8_388_608,

@@ -123,6 +123,15 @@ test('a server says its URL on one line, and keeps what was acknowledged over a 
   assert.equal(await second.stop('SIGINT'), 0)
 })
 
+test("a server on files or in memory stores large appends as they come: their compression is a merge's work", async () => {
+  const server = await startServer('--memory')
+  await createTopic(server.url)
+  await append(server.url, 'x'.repeat(500_000))
+  const read = await fetch(`${server.url}/topics/t/partitions/0/records?offset=0`, { headers: { accept: batchesType } })
+  assert.ok((await read.arrayBuffer()).byteLength > 500_000)
+  await server.stop('SIGTERM')
+})
+
 test('a stop answers who waits, and does not wait for them', async () => {
   const server = await startServer('--memory')
   await createTopic(server.url)
