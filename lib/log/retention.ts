@@ -7,7 +7,7 @@ import { tailStart } from '../core/head.ts'
 import { offsetSortKey, rowsCollection } from '../core/items.ts'
 import type { StoredRow } from '../core/merge-plan.ts'
 import { rowBytes } from '../core/merge-plan.ts'
-import type { Offset } from '../core/names.ts'
+import type { EpochMs, Offset } from '../core/names.ts'
 import { parseRow } from '../core/row.ts'
 import type { EffectiveConfig } from '../core/topic.ts'
 import { inlineOf, noteCandidates, segmentsOf } from './candidates.ts'
@@ -54,7 +54,21 @@ async function startByAge(context: Context, head: Head, retentionMs: number): Pr
     if (row.maxTimestampMs < 0 || row.maxTimestampMs >= beforeMs) break
     if (row.last + 1 > start) start = row.last + 1
   }
+  if (head.cleanedTo !== undefined && start > head.start) start = await startOfUncovered(context, head, start, beforeMs)
   return Math.min(start, tailStart(head))
+}
+
+/**
+ * Compaction leaves in a row nothing of what a larger one covers (R1): where that one is not too old, the start stays before it. Rows that
+ * were never cleaned hold the same records, and are as old. All rows are read, which are few, and only where there is something to trim.
+ */
+async function startOfUncovered(context: Context, head: Head, start: Offset, beforeMs: EpochMs): Promise<Offset> {
+  let uncovered = start
+  for await (const { row } of rowsUp(context, head, start)) {
+    if (row.first >= uncovered || context.rules.isStaleRow(row, head.cleanedTo)) continue
+    if (row.chunks.length > 0 && !(row.maxTimestampMs >= 0 && row.maxTimestampMs < beforeMs)) uncovered = row.first
+  }
+  return Math.max(head.start, uncovered)
 }
 
 /** Past the leading rows without which the partition still has at least `retentionBytes`. Reads what is kept, once. */

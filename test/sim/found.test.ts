@@ -192,6 +192,36 @@ describe('a change', () => {
   })
 })
 
+describe('retention', () => {
+  it('by time stops before a row that is not too old, also where a compacted one ends inside it (seed 1432488900, D2)', async () => {
+    const stores = new Stores()
+    const { log } = stores.log()
+    await must(log.createTopic({ name: 't', configs: { 'retention.ms': '1000' } }))
+    const key = await keyOf(log)
+    stores.pass(10_000)
+    const nowMs = 1_750_000_010_000
+    for (let offset = 0; offset < 7; offset++)
+      await must(append(log, `${offset}`, { timestampMs: offset < 3 ? nowMs - 9_000 : nowMs }))
+    for (let roll = 0; roll < 2; roll++) await must(log.roll('t', 0))
+    const [item] = await stores.metadata.query(rowsCollection(key.topicId, 0), { limit: 1 })
+    const whole = item?.value as unknown as Row
+    assert.deepEqual([whole.first, whole.last], [0, 6])
+    const cleaned = { cleanedTo: 7, isMerged: true }
+    const covering: Row = { ...whole, ...cleaned, first: 3, chunks: whole.chunks.slice(3) }
+    // A pass that found the one above it there left nothing of what that holds.
+    const left: Row = { ...whole, ...cleaned, last: 5, chunks: [], maxTimestampMs: -1 }
+    const json = (row: Row) => row as unknown as Item['value']
+    await stores.metadata.write([
+      { op: 'put', key: item!.key, version: 'a', value: json(covering), if: { version: item!.version } },
+      { op: 'put', key: rowKey(key.topicId, 0, 5), version: 'a', value: json(left), if: 'absent' },
+    ])
+    assert.ok((await stores.metadata.updateHead(key, { kind: 'clean', from: 0, to: 7, oldestSegment: '' })).applied)
+    await must(log.maintain())
+    assert.equal((await must(log.offsets('t', 0))).startOffset, 3)
+    assert.equal((await must(log.fetch({ topic: 't', partition: 0, offset: 3 }))).nextOffset, 7)
+  })
+})
+
 describe('a reader', () => {
   it('is told of a watermark that is not below what it is given', async () => {
     const { stores, log, next, other, rollTwice } = await twoProcesses()
