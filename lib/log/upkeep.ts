@@ -9,6 +9,7 @@ import type { HeadKey } from '../core/head.ts'
 import type { EpochMs, TopicId } from '../core/names.ts'
 import type { EffectiveConfig, Topic } from '../core/topic.ts'
 import { effectiveConfig } from '../core/topic.ts'
+import { headKeyText, rolledMax } from './context.ts'
 import type { Engine } from './engine.ts'
 import { inParallel } from './in-parallel.ts'
 import type { PartitionsMaintained } from './maintain.ts'
@@ -127,6 +128,8 @@ class Turn {
   failure: Unavailable | undefined
   readonly #engine: Engine
   readonly #signal: AbortSignal
+  /** Looked after as a whole: the round passes over them. At most as many as are kept in mind. */
+  readonly #done = new Set<string>()
   #unavailable = 0
 
   constructor(engine: Engine, signal: AbortSignal) {
@@ -134,9 +137,12 @@ class Turn {
     this.#signal = signal
   }
 
-  whole(topic: Topic, partition: number): Promise<void> {
+  async whole(topic: Topic, partition: number): Promise<void> {
     const { context } = this.#engine
-    return context.within({ operation: 'upkeep', topicId: topic.id }, () =>
+    const text = headKeyText({ topicId: topic.id, partition })
+    if (this.#done.has(text)) return
+    if (this.#done.size < rolledMax) this.#done.add(text)
+    await context.within({ operation: 'upkeep', topicId: topic.id }, () =>
       this.#look(() => maintainPartition(this.#engine, topic, partition, this.#signal)),
     )
   }
