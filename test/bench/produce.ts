@@ -87,14 +87,23 @@ export function contender(name: string, process: Child, load: Child, work: Load,
   }
 }
 
-export async function createTopic(port: number, topic: string, partitions: number): Promise<void> {
+export async function createTopic(
+  port: number,
+  topic: string,
+  partitions: number,
+  configs: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const { body } = await ask(`http://127.0.0.1:${port}/v3/clusters`)
   const cluster = (JSON.parse(body.toString()) as { data: { cluster_id: string }[] }).data[0]!.cluster_id
   const created = await ask(
     `http://127.0.0.1:${port}/v3/clusters/${cluster}/topics`,
     'POST',
     { 'content-type': 'application/json' },
-    JSON.stringify({ topic_name: topic, partitions_count: partitions }),
+    JSON.stringify({
+      topic_name: topic,
+      partitions_count: partitions,
+      configs: Object.entries(configs).map(([name, value]) => ({ name, value })),
+    }),
   )
   if (created.status !== 201) throw new Error(created.body.toString())
 }
